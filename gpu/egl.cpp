@@ -1,0 +1,110 @@
+#include "gpu/egl.h"
+
+#include <EGL/egl.h>
+#include <EGL/eglext.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "gpu/error.h"
+
+namespace glassbox::gpu {
+namespace {
+
+bool has_extension(const char* list, std::string_view name) {
+  if (!list) return false;
+  std::string_view rest = list;
+  while (!rest.empty()) {
+    const auto space = rest.find(' ');
+    if (rest.substr(0, space) == name) return true;
+    if (space == std::string_view::npos) break;
+    rest.remove_prefix(space + 1);
+  }
+  return false;
+}
+
+std::string_view or_unknown(const char* text) { return text ? text : "unknown"; }
+
+EGLDisplay open_display(const EglCandidate& candidate) {
+  const auto get_display =
+      reinterpret_cast<PFNEGLGETPLATFORMDISPLAYEXTPROC>(eglGetProcAddress("eglGetPlatformDisplayEXT"));
+  if (!get_display) return EGL_NO_DISPLAY;
+  if (candidate.device) return get_display(EGL_PLATFORM_DEVICE_EXT, candidate.device, nullptr);
+  return get_display(EGL_PLATFORM_SURFACELESS_MESA, nullptr, nullptr);
+}
+
+}  // namespace
+
+std::vector<EglCandidate> egl_candidates() {
+  const char* client = eglQueryString(EGL_NO_DISPLAY, EGL_EXTENSIONS);
+  std::vector<EglCandidate> found;
+  if (has_extension(client, "EGL_EXT_platform_device")) {
+    const auto query = reinterpret_cast<PFNEGLQUERYDEVICESEXTPROC>(eglGetProcAddress("eglQueryDevicesEXT"));
+    const auto query_string =
+        reinterpret_cast<PFNEGLQUERYDEVICESTRINGEXTPROC>(eglGetProcAddress("eglQueryDeviceStringEXT"));
+    EGLDeviceEXT devices[32];
+    EGLint count = 0;
+    if (query && query(32, devices, &count)) {
+      for (EGLint i = 0; i < count; ++i) {
+        const char* extensions = query_string ? query_string(devices[i], EGL_EXTENSIONS) : nullptr;
+        const bool software = has_extension(extensions, "EGL_MESA_device_software");
+        const char* node = has_extension(extensions, "EGL_EXT_device_drm")
+                               ? query_string(devices[i], EGL_DRM_DEVICE_FILE_EXT)
+                               : nullptr;
+        found.push_back({fmt::format("EGL device {}{}", i,
+                                     software ? " (software)"
+                                     : node   ? fmt::format(" ({})", node)
+                                              : ""),
+                         devices[i], software});
+      }
+    }
+  }
+  if (has_extension(client, "EGL_MESA_platform_surfaceless"))
+    found.push_back({"Mesa surfaceless", nullptr, found.empty() || found.back().software});
+  std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.software < b.software; });
+  return found;
+}
+
+EglContext::EglContext(const EglCandidate& candidate, bool debug) {
+  display_ = open_display(candidate);
+  require(display_ != EGL_NO_DISPLAY && eglInitialize(display_, nullptr, nullptr),
+          "{}: EGL display does not initialise (EGL error {:#x})", candidate.name, eglGetError());
+  const char* extensions = eglQueryString(display_, EGL_EXTENSIONS);
+  require(has_extension(extensions, "EGL_KHR_surfaceless_context"), "{}: no EGL_KHR_surfaceless_context ({})",
+          candidate.name, or_unknown(eglQueryString(display_, EGL_VENDOR)));
+  require(eglBindAPI(EGL_OPENGL_ES_API), "{}: EGL has no OpenGL ES", candidate.name);
+
+  EGLConfig config = EGL_NO_CONFIG_KHR;
+  if (!has_extension(extensions, "EGL_KHR_no_config_context")) {
+    const EGLint wanted[] = {EGL_RENDERABLE_TYPE, EGL_OPENGL_ES3_BIT, EGL_SURFACE_TYPE, EGL_DONT_CARE, EGL_NONE};
+    EGLint count = 0;
+    require(eglChooseConfig(display_, wanted, &config, 1, &count) && count > 0, "{}: no EGL config for OpenGL ES 3",
+            candidate.name);
+  }
+  for (const EGLint minor : {2, 1}) {
+    const EGLint attributes[] = {
+        EGL_CONTEXT_MAJOR_VERSION,    3,       EGL_CONTEXT_MINOR_VERSION, minor, EGL_CONTEXT_OPENGL_DEBUG,
+        debug ? EGL_TRUE : EGL_FALSE, EGL_NONE};
+    context_ = eglCreateContext(display_, config, EGL_NO_CONTEXT, attributes);
+    if (context_ != EGL_NO_CONTEXT) break;
+  }
+  require(context_ != EGL_NO_CONTEXT,
+          "{}: no OpenGL ES 3.1 context (EGL error {:#x}); Glassbox computes in ES 3.1 compute shaders", candidate.name,
+          eglGetError());
+  make_current();
+}
+
+EglContext::~EglContext() {
+  if (eglGetCurrentContext() == context_) eglMakeCurrent(display_, EGL_NO_SURFACE, EGL_NO_SURFACE, EGL_NO_CONTEXT);
+  if (context_) eglDestroyContext(display_, context_);
+  // The display stays initialised: EGL displays are shared by the whole process, a window's included.
+}
+
+void EglContext::make_current() const {
+  require(eglMakeCurrent(display_, EGL_NO_SURFACE, EGL_NO_SURFACE, context_),
+          "cannot make the OpenGL ES context current (EGL error {:#x})", eglGetError());
+}
+
+void* gl_function_address(const char* name) { return reinterpret_cast<void*>(eglGetProcAddress(name)); }
+
+}  // namespace glassbox::gpu

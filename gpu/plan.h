@@ -1,0 +1,77 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "gpu/encoder.h"
+#include "gpu/primitive.h"
+
+namespace glassbox::gpu {
+
+/// One primitive of a plan with the dispatches that compute it.
+struct Step {
+  std::shared_ptr<const Primitive> primitive;
+  std::vector<Array> inputs, outputs;
+  std::size_t first = 0, count = 0;  ///< into Plan::dispatches()
+  int layer = -1;
+};
+
+/// When a dispatch ran, from the start of its run.
+struct Timing {
+  double start_us = 0, duration_us = 0;
+};
+
+/// A recorded graph: replayed as it stands, with nothing allocated, looked up or validated again; only Dynamic
+/// parameters are read anew. eval(), the engine's tokens, the profiler and the differ all run plans; there is no second
+/// path.
+class Plan {
+ public:
+  /// Records what `outputs` need that is not evaluated yet. Their elements, and those of any other array of the graph
+  /// that the caller still holds, live until the arrays and the plan are gone; all others share memory where lifetimes
+  /// allow. `arena`: where arrays are laid; the device's where null.
+  static Plan record(std::span<const Array> outputs, const std::shared_ptr<Arena>& arena = nullptr);
+  static Plan record(std::initializer_list<Array> outputs, const std::shared_ptr<Arena>& arena = nullptr) {
+    return record(std::span(outputs.begin(), outputs.size()), arena);
+  }
+
+  struct Watch {
+    /// Around each step, with the device idle; intermediate arrays can be read here and only here.
+    std::function<void(const Step&)> before, after;
+    bool poison = false;  ///< fill outputs with a pattern before their step: what a kernel forgets to write shows
+  };
+
+  void run();
+  void run(const Watch& watch);
+  /// One run with each dispatch timed by the device's timer source.
+  std::vector<Timing> run_timed();
+
+  const std::vector<Step>& steps() const { return steps_; }
+  const std::vector<Dispatch>& dispatches() const { return dispatches_; }
+  std::size_t copies() const { return copies_; }  ///< arrays that had to be packed or made contiguous
+  std::size_t barriers() const;
+
+ private:
+  Plan() = default;
+  void upload_params();
+  void issue(const Dispatch& dispatch);
+  void forget_bindings();
+
+  Device* device_ = nullptr;
+  std::shared_ptr<Arena> arena_;
+  std::vector<Step> steps_;
+  std::vector<Dispatch> dispatches_;
+  std::vector<CommandEncoder::Patch> patches_;
+  std::vector<std::byte> params_;
+  std::unique_ptr<Buffer> params_buffer_;
+  std::size_t copies_ = 0;
+
+  unsigned bound_program_ = 0;
+  std::vector<Dispatch::Range> bound_slots_;
+  std::vector<unsigned> bound_images_, bound_texels_;
+
+  friend class Recorder;
+};
+
+}  // namespace glassbox::gpu

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace glassbox::gpu {
+
+/// Every file under shaders/, by its name there ("rms_norm.comp", "include/exp.glsl"). Generated at build time.
+const std::map<std::string, std::string, std::less<>>& shader_table();
+
+/// The text of one of them; throws Error where there is none.
+const std::string& shader_source(std::string_view name);
+
+}  // namespace glassbox::gpu

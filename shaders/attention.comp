@@ -1,0 +1,42 @@
+#include "include/exp.glsl"
+// Causal attention of one query and head a workgroup: y = softmax(scale q k^T) v over keys 0..first + t, with the online
+// softmax of Milakov & Gimelshein 2018 in blocks of BLOCK keys. First every invocation scores keys, then every one sums the
+// values of four dimensions over its part of the block's keys.
+uint t = group_id.y, head = group_id.x, kv_head = head / (heads / kv_heads), length = first + t + 1u;
+uint query = t * heads + head, keys = kv_head * k_shape[1];
+uint column = local_id % COLUMNS, part = local_id / COLUMNS;
+bool owns = part < PARTS;
+float top = uintBitsToFloat(0xff800000u), total = 0.0;
+vec4 sum = vec4(0.0);
+for (uint begin = 0u; begin < length; begin += BLOCKu) {
+    uint end = min(BLOCKu, length - begin);
+    float block_top = uintBitsToFloat(0xff800000u);
+    for (uint j = local_id; j < end; j += LOCAL_SIZE) {
+        vec4 products = vec4(0.0);
+        for (uint c = 0u; c < COLUMNS; ++c) products += q_load4(query, c) * k_load4(keys + begin + j, c);
+        float score = dot(products, vec4(1.0)) * scale;
+        weights[j] = score;
+        block_top = max(block_top, score);
+    }
+    float new_top = max(top, group_max(block_top));
+    float keep = exp_accurate(top - new_top);
+    total *= keep;
+    for (uint j = local_id; j < end; j += LOCAL_SIZE) {
+        float weight = exp_accurate(weights[j] - new_top);
+        weights[j] = weight;
+        total += weight;
+    }
+    top = new_top;
+    barrier();
+    sum *= keep;
+    if (owns)
+        for (uint j = part; j < end; j += PARTS) sum += weights[j] * v_load4(keys + begin + j, column);
+    barrier();
+}
+total = group_sum(total);
+if (owns) sums[local_id] = sum;
+barrier();
+if (part == 0u) {
+    for (uint p = 1u; p < PARTS; ++p) sum += sums[p * COLUMNS + column];
+    y_store4(query, column, sum / total);
+}
