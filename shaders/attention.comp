@@ -4,16 +4,17 @@
 // values of four dimensions over its part of the block's keys.
 uint t = group_id.y, head = group_id.x, kv_head = head / (heads / kv_heads), length = first + t + 1u;
 uint query = t * heads + head, keys = kv_head * k_shape[1];
-uint column = local_id % COLUMNS, part = local_id / COLUMNS;
-bool owns = part < PARTS;
+const uint block = uint(BLOCK), columns = uint(COLUMNS), parts = uint(PARTS);
+uint column = local_id % columns, part = local_id / columns;
+bool owns = part < parts;
 float top = uintBitsToFloat(0xff800000u), total = 0.0;
 vec4 sum = vec4(0.0);
-for (uint begin = 0u; begin < length; begin += BLOCKu) {
-    uint end = min(BLOCKu, length - begin);
+for (uint begin = 0u; begin < length; begin += block) {
+    uint end = min(block, length - begin);
     float block_top = uintBitsToFloat(0xff800000u);
     for (uint j = local_id; j < end; j += LOCAL_SIZE) {
         vec4 products = vec4(0.0);
-        for (uint c = 0u; c < COLUMNS; ++c) products += q_load4(query, c) * k_load4(keys + begin + j, c);
+        for (uint c = 0u; c < columns; ++c) products += q_load4(query, c) * k_load4(keys + begin + j, c);
         float score = dot(products, vec4(1.0)) * scale;
         weights[j] = score;
         block_top = max(block_top, score);
@@ -30,13 +31,13 @@ for (uint begin = 0u; begin < length; begin += BLOCKu) {
     barrier();
     sum *= keep;
     if (owns)
-        for (uint j = part; j < end; j += PARTS) sum += weights[j] * v_load4(keys + begin + j, column);
+        for (uint j = part; j < end; j += parts) sum += weights[j] * v_load4(keys + begin + j, column);
     barrier();
 }
 total = group_sum(total);
 if (owns) sums[local_id] = sum;
 barrier();
 if (part == 0u) {
-    for (uint p = 1u; p < PARTS; ++p) sum += sums[p * COLUMNS + column];
+    for (uint p = 1u; p < parts; ++p) sum += sums[p * columns + column];
     y_store4(query, column, sum / total);
 }
