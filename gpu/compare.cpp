@@ -44,6 +44,7 @@ ErrorStats compare(std::span<const double> values, std::span<const double> refer
           reference.size());
   const Format format = format_of(dtype);
   constexpr double infinity = std::numeric_limits<double>::infinity();
+  const double flushed = dtype == DType::f16 ? 0 : std::numeric_limits<float>::min();
   ErrorStats stats;
   double squared_error = 0, squared = 0, squared_values = 0, product = 0;
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -51,6 +52,7 @@ ErrorStats compare(std::span<const double> values, std::span<const double> refer
     double b = reference[i];
     if (is_float(dtype) && std::abs(b) > format.largest + ulp_at(format.largest, format) / 2)
       b = std::copysign(infinity, b);
+    if (a == 0 && std::abs(b) < flushed) b = 0;
     double error = std::abs(a - b);
     if (a == b || (std::isnan(a) && std::isnan(b)))
       error = 0;

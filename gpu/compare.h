@@ -17,7 +17,8 @@ struct ErrorStats {
 };
 
 /// `values` as computed in `dtype` against the float64 `reference`. A reference beyond the dtype's range is compared as
-/// the infinity it rounds to; NaN equals NaN.
+/// the infinity it rounds to; where it is below the smallest normal float32, 0 is right too: shaders may flush
+/// subnormal numbers (GLSL ES 3.10, 4.5.1). NaN equals NaN.
 ErrorStats compare(std::span<const double> values, std::span<const double> reference, DType dtype);
 
 /// KL(p || q) in nats of softmax(p_logits) against softmax(q_logits).

@@ -120,6 +120,10 @@ Device::Device(const Options& options) : index_(options.index) {
     require(load_path_ == LoadPath::ssbo || features_.texel_buffers,
             "--load-path {}: this device has no buffer textures{}", name_of(load_path_),
             pretended_.empty() ? "" : fmt::format(" (GLASSBOX_LIMITS={})", pretended_));
+    if (options.ssbo_block_bytes > 0 && options.ssbo_block_bytes < limits_.ssbo_block_bytes) {
+      limits_.ssbo_block_bytes = options.ssbo_block_bytes;
+      arena_ = std::make_shared<Arena>(*this);
+    }
     check("opening the device");
   } catch (...) {
     arena_.reset();

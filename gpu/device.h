@@ -53,9 +53,10 @@ struct Features {
 class Device {
  public:
   struct Options {
-    int index = -1;                     ///< into egl_candidates(); -1: the first that works
-    std::optional<LoadPath> load_path;  ///< instead of the measured choice
-    std::string limits;                 ///< "", "es31", "v3d" or "panfrost"; GLASSBOX_LIMITS where empty
+    int index = -1;                      ///< into egl_candidates(); -1: the first that works
+    std::optional<LoadPath> load_path;   ///< instead of the measured choice
+    std::string limits;                  ///< "", "es31", "v3d" or "panfrost"; GLASSBOX_LIMITS where empty
+    std::uint64_t ssbo_block_bytes = 0;  ///< pretend that a storage binding holds no more; 0: the device's limit
   };
 
   /// Opens a device and makes it current on this thread. Throws Error where no OpenGL ES 3.1 is to be had.

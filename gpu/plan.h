@@ -52,8 +52,9 @@ class Plan {
   std::size_t copies() const { return copies_; }  ///< arrays that had to be packed or made contiguous
   std::size_t barriers() const;
 
+  Plan() = default;  ///< of nothing
+
  private:
-  Plan() = default;
   void upload_params();
   void issue(const Dispatch& dispatch);
   void forget_bindings();

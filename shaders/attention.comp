@@ -1,16 +1,25 @@
 #include "include/exp.glsl"
 // Causal attention of one query and head a workgroup: y = softmax(scale q k^T) v over keys 0..first + t, with the online
 // softmax of Milakov & Gimelshein 2018 in blocks of BLOCK keys. First every invocation scores keys, then every one sums the
-// values of four dimensions over its part of the block's keys.
-uint t = group_id.y, head = group_id.x, kv_head = head / (heads / kv_heads), length = first + t + 1u;
-uint query = t * heads + head, keys = kv_head * k_shape[1];
+// values of four dimensions over its part of the block's keys. A dispatch takes keys from..to; where that is not all of them
+// (RESUMES), `so_far` is y as the dispatch before it left it and `state` holds its maximum and total.
+uint t = group_id.y, head = group_id.x, kv_head = head / (heads / kv_heads), length = min(first + t + 1u, k_shape[1]);
+if (from >= length) return;
+uint stop = min(length, to), query = t * heads + head, keys = kv_head * k_shape[1];
 const uint block = uint(BLOCK), columns = uint(COLUMNS), parts = uint(PARTS);
 uint column = local_id % columns, part = local_id / columns;
 bool owns = part < parts;
 float top = uintBitsToFloat(0xff800000u), total = 0.0;
 vec4 sum = vec4(0.0);
-for (uint begin = 0u; begin < length; begin += block) {
-    uint end = min(block, length - begin);
+#if RESUMES
+if (from > 0u) {
+    top = state[query * 2u];
+    if (local_id == 0u) total = state[query * 2u + 1u];
+    if (part == 0u) sum = so_far_load4(query, column);
+}
+#endif
+for (uint begin = from; begin < stop; begin += block) {
+    uint end = min(block, stop - begin);
     float block_top = uintBitsToFloat(0xff800000u);
     for (uint j = local_id; j < end; j += LOCAL_SIZE) {
         vec4 products = vec4(0.0);
@@ -39,5 +48,11 @@ if (owns) sums[local_id] = sum;
 barrier();
 if (part == 0u) {
     for (uint p = 1u; p < parts; ++p) sum += sums[p * columns + column];
-    y_store4(query, column, sum / total);
+    y_store4(query, column, stop == length ? sum / total : sum);
 }
+#if RESUMES
+if (local_id == 0u) {
+    state[query * 2u] = top;
+    state[query * 2u + 1u] = total;
+}
+#endif

@@ -1,6 +1,7 @@
 #include "tests/gpu_support.h"
 
 #include <random>
+#include <thread>
 
 #include "gpu/plan.h"
 
@@ -35,6 +36,15 @@ void expect_within_tolerance(const gpu::Array& array) {
   const auto first = array.bytes();
   plan.run();
   EXPECT_TRUE(first == array.bytes()) << "a second run gave other bits";
+}
+
+void on_another_device(gpu::Device::Options options, const std::function<void(gpu::Random&)>& test) {
+  options.index = device().index();
+  std::thread([&] {
+    const auto other = gpu::Device::open(options);
+    gpu::Random random(seed());
+    test(random);
+  }).join();
 }
 
 }  // namespace glassbox::testing

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+
 #include "gpu/device.h"
 #include "gpu/differ.h"
 #include "gpu/random.h"
@@ -16,6 +18,9 @@ std::uint64_t seed();
 /// Evaluates the array's graph with poisoned outputs: every primitive of it is within its tolerance of its float64
 /// reference, and a second run gives the same bits.
 void expect_within_tolerance(const gpu::Array& array);
+
+/// Calls `test` on a thread of its own with a second device of the same driver, opened with these options.
+void on_another_device(gpu::Device::Options options, const std::function<void(gpu::Random&)>& test);
 
 /// Opens the device before each test and names the seed when one fails.
 class GpuTest : public ::testing::Test {

@@ -18,10 +18,10 @@ namespace {
 
 Kernel attention_kernel(unsigned block, unsigned invocations) {
   return {.name = "attention",
-          .inputs = {"q", "k", "v"},
-          .outputs = {"y"},
+          .inputs = {"q", "k", "v", "so_far"},
+          .outputs = {"y", "state"},
           .params = {param<std::uint32_t>("heads"), param<std::uint32_t>("kv_heads"), param<std::uint32_t>("first"),
-                     param<float>("scale")},
+                     param<float>("scale"), param<std::uint32_t>("from"), param<std::uint32_t>("to")},
           .shared = {{.name = "weights", .type = "float", .fixed = block},
                      {.name = "sums", .type = "vec4", .fixed = invocations}},
           .body = shader_source("attention.comp")};
@@ -39,14 +39,22 @@ struct Attention final : Primitive {
     const unsigned widest = std::min(device.features().software ? 16u : 128u, device.limits().invocations);
     const unsigned size = std::max(widest, std::bit_ceil(columns));
     const unsigned block = device.features().software ? 64 : 256;
-    encoder.dispatch(
-        attention_kernel(block, size), {in[0], in[1], in[2]}, {out[0]},
-        {static_cast<std::uint32_t>(in[0].shape()[1]), static_cast<std::uint32_t>(in[1].shape()[0]), first, scale},
-        {static_cast<std::uint32_t>(in[0].shape()[1]), static_cast<std::uint32_t>(in[0].shape()[0])},
-        {.local_size = size,
-         .constants = {{"BLOCK", static_cast<int>(block)},
-                       {"COLUMNS", static_cast<int>(columns)},
-                       {"PARTS", static_cast<int>(size / columns)}}});
+    const auto u32 = [](std::size_t v) { return static_cast<std::uint32_t>(v); };
+    const std::size_t tokens = in[0].shape()[0], heads = in[0].shape()[1], capacity = in[1].shape()[1];
+    // llvmpipe ends the loops of an invocation, silently, after 65535 iterations of them all: 3 a key for a head of
+    // 512.
+    const std::size_t segment =
+        device.features().software ? (std::size_t{1} << 21) / std::max(columns, 128u) : capacity;
+    const Array state = encoder.temporary({tokens, heads, 2}, DType::f32);
+    for (std::size_t from = 0; from < capacity; from += segment)
+      encoder.dispatch(attention_kernel(block, size), {in[0], in[1], in[2], out[0]}, {out[0], state},
+                       {u32(heads), u32(in[1].shape()[0]), first, scale, u32(from), u32(from + segment)},
+                       {u32(heads), u32(tokens)},
+                       {.local_size = size,
+                        .constants = {{"BLOCK", static_cast<int>(block)},
+                                      {"COLUMNS", static_cast<int>(columns)},
+                                      {"PARTS", static_cast<int>(size / columns)},
+                                      {"RESUMES", segment < capacity}}});
   }
 
   void eval_cpu(Reference in, ReferenceOut out) const override {

@@ -1,6 +1,7 @@
 #include "gpu/ops/matmul.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "gpu/device.h"
 #include "gpu/encoder.h"
@@ -30,6 +31,9 @@ Kernel tile_kernel(unsigned side) {
 }
 
 struct Matmul final : Primitive {
+  explicit Matmul(std::optional<MatmulVariant> chosen) : variant(chosen) {}
+  std::optional<MatmulVariant> variant;
+
   std::string_view name() const override { return "matmul"; }
 
   void eval_gpu(CommandEncoder& encoder, Inputs in, Outputs out) const override {
@@ -49,14 +53,13 @@ struct Matmul final : Primitive {
 
   void eval_cpu(Reference in, ReferenceOut out) const override {
     const auto& w = in[1];
-    const std::size_t k = w.last(), n = w.shape[w.shape.size() - 2], batch = w.rows() / n;
+    const std::size_t n = w.shape[w.shape.size() - 2], batch = w.rows() / n;
     const auto x = in[0].matrix();
     const auto each = Eigen::Index(in[0].rows() / batch);
     for (std::size_t b = 0; b < batch; ++b)
       out[0].matrix().middleRows(Eigen::Index(b) * each, each).noalias() =
           x.middleRows(Eigen::Index(b) * each, each) *
           w.matrix().middleRows(Eigen::Index(b * n), Eigen::Index(n)).transpose();
-    (void)k;
   }
 
   Cost cost(Inputs in, Outputs out) const override {
@@ -65,40 +68,50 @@ struct Matmul final : Primitive {
   }
 
  private:
-  static void encode(CommandEncoder& encoder, const Array& x, const Array& w, const Array& y, std::size_t tokens,
-                     std::size_t rows, std::size_t first, std::size_t batch) {
+  void encode(CommandEncoder& encoder, const Array& x, const Array& w, const Array& y, std::size_t tokens,
+              std::size_t rows, std::size_t first, std::size_t batch) const {
     const auto u32 = [](std::size_t v) { return static_cast<std::uint32_t>(v); };
     const std::vector<ParamValue> params{u32(tokens), u32(rows), u32(first), batch > 1 ? u32(rows) : 0u};
     const auto groups = [](std::size_t count, std::size_t each) {
       return static_cast<std::uint32_t>((count + each - 1) / each);
     };
-    const unsigned most = encoder.device().limits().invocations;
-    if (encoder.device().features().software) {
-      const int each = tokens >= 8 ? 8 : tokens >= 4 ? 4 : tokens >= 2 ? 2 : 1;
-      constexpr unsigned size =
-          8;  // one vector of the CPU: rows spread over as many workgroups, and so cores, as there are
-      encoder.dispatch(row_kernel, {x, w}, {y}, params,
-                       {groups(rows, size), groups(tokens, std::size_t(each)), u32(batch)},
-                       {.local_size = size, .constants = {{"TOKENS", each}}});
-    } else if (tokens < 16) {
-      const int each = tokens >= 4 ? 4 : tokens >= 2 ? 2 : 1;
-      constexpr int rows_each = 4;
-      encoder.dispatch(group_kernel, {x, w}, {y}, params,
-                       {groups(rows, rows_each), groups(tokens, std::size_t(each)), u32(batch)},
-                       {.local_size = std::min(w.last() >= 2048 ? 64u : 32u, most),
-                        .constants = {{"ROWS", rows_each}, {"TOKENS", each}}});
-    } else {
-      const unsigned side = most >= 256 ? 16 : 8;
-      encoder.dispatch(tile_kernel(side), {x, w}, {y}, params,
-                       {groups(rows, 4 * side), groups(tokens, 4 * side), u32(batch)},
-                       {.local_size = side * side, .constants = {{"SIDE", static_cast<int>(side)}}});
+    const auto [kind, size, each, rows_each] = variant.value_or(matmul_variant(encoder.device(), tokens, w.last()));
+    switch (kind) {
+      case MatmulVariant::Kernel::row:
+        return encoder.dispatch(row_kernel, {x, w}, {y}, params, {groups(rows, size), groups(tokens, each), u32(batch)},
+                                {.local_size = size, .constants = {{"TOKENS", static_cast<int>(each)}}});
+      case MatmulVariant::Kernel::group:
+        return encoder.dispatch(
+            group_kernel, {x, w}, {y}, params, {groups(rows, rows_each), groups(tokens, each), u32(batch)},
+            {.local_size = size,
+             .constants = {{"ROWS", static_cast<int>(rows_each)}, {"TOKENS", static_cast<int>(each)}}});
+      case MatmulVariant::Kernel::tile: {
+        const auto side = static_cast<unsigned>(std::lround(std::sqrt(size)));
+        return encoder.dispatch(tile_kernel(side), {x, w}, {y}, params,
+                                {groups(rows, 4 * side), groups(tokens, 4 * side), u32(batch)},
+                                {.local_size = size, .constants = {{"SIDE", static_cast<int>(side)}}});
+      }
     }
   }
 };
 
 }  // namespace
 
-Array matmul(const Array& x, const Array& w) {
+MatmulVariant matmul_variant(const Device& device, std::size_t tokens, std::size_t columns) {
+  const unsigned most = device.limits().invocations;
+  if (device.features()
+          .software)  // one vector of the CPU: rows spread over as many workgroups, and so cores, as can be
+    return {MatmulVariant::Kernel::row, 8, tokens >= 8 ? 8u : tokens >= 4 ? 4u : tokens >= 2 ? 2u : 1u};
+  if (tokens < 16)
+    return {MatmulVariant::Kernel::group, std::min(columns >= 2048 ? 64u : 32u, most),
+            tokens >= 4   ? 4u
+            : tokens >= 2 ? 2u
+                          : 1u,
+            4};
+  return {MatmulVariant::Kernel::tile, most >= 256 ? 256u : 64u};
+}
+
+Array matmul(const Array& x, const Array& w, const std::optional<MatmulVariant>& variant) {
   require(is_float(x.dtype()) && is_float(w.dtype()) && x.size() > 0 && w.size() > 0,
           "[matmul] takes float arrays with elements, received {} {} and {} {}", name_of(x.dtype()), x.shape(),
           name_of(w.dtype()), w.shape());
@@ -109,7 +122,7 @@ Array matmul(const Array& x, const Array& w) {
   if (w.ndim() > 2)
     require(x.ndim() == w.ndim() && std::equal(w.shape().begin(), w.shape().end() - 2, x.shape().begin()),
             "[matmul] a batch needs the same leading axes, received {} and {}", x.shape(), w.shape());
-  return Array::make(std::move(shape), DType::f32, std::make_shared<Matmul>(), {x, w});
+  return Array::make(std::move(shape), DType::f32, std::make_shared<Matmul>(variant), {x, w});
 }
 
 namespace {

@@ -37,9 +37,10 @@ struct Rope final : Primitive {
     const std::size_t d = in[0].last(), half = d / 2, heads = in[0].shape[1];
     for (std::size_t row = 0; row < in[0].rows(); ++row)
       for (std::size_t pair = 0; pair < half; ++pair) {
-        const double turns = in[1].values[2 * pair] / word + in[1].values[2 * pair + 1] / word / word;
-        const double angle =
-            2 * std::numbers::pi * std::fmod(static_cast<double>(first.value() + row / heads) * turns, 1.0);
+        const auto turns = static_cast<std::uint64_t>(in[1].values[2 * pair]) << 32 |
+                           static_cast<std::uint64_t>(in[1].values[2 * pair + 1]);
+        const std::uint64_t turned = (first.value() + row / heads) * turns;  // modulo one turn, 2^64
+        const double angle = 2 * std::numbers::pi * static_cast<double>(turned) / word / word;
         const std::size_t even = row * d + (pairing == RopePairing::interleaved ? 2 * pair : pair);
         const std::size_t odd = even + (pairing == RopePairing::interleaved ? 1 : half);
         out[0].values[even] = in[0].values[even] * std::cos(angle) - in[0].values[odd] * std::sin(angle);
@@ -59,10 +60,10 @@ Array rope_frequencies(std::span<const double> radians_per_position) {
   for (const double radians : radians_per_position) {
     require(std::isfinite(radians) && radians >= 0, "[rope] frequencies must be finite and not negative, received {}",
             radians);
-    const double turns = std::fmod(radians / (2 * std::numbers::pi), 1.0);
-    const double high = std::floor(turns * word);
-    words.push_back(high);
-    words.push_back(std::floor((turns * word - high) * word));
+    const long double turns = std::fmod(radians / (2 * std::numbers::pi_v<long double>), 1.0L);
+    const long double high = std::floor(turns * word);
+    words.push_back(static_cast<double>(high));
+    words.push_back(static_cast<double>(std::floor((turns * word - high) * word)));
   }
   return Array::from_values({radians_per_position.size(), 2}, DType::u32, words);
 }

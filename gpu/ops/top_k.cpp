@@ -19,14 +19,23 @@ const Kernel argmax_kernel{.name = "argmax",
 const Kernel top_k_kernel{.name = "top_k",
                           .inputs = {"x"},
                           .outputs = {"values", "indices"},
-                          .params = {param<std::uint32_t>("rows"), param<std::uint32_t>("k")},
+                          .params = {param<std::uint32_t>("rows"), param<std::uint32_t>("k"),
+                                     param<std::uint32_t>("begin"), param<std::uint32_t>("end")},
                           .body = shader_source("top_k.comp")};
+
+/// llvmpipe ends the loops of an invocation, silently, after 65535 iterations of them all.
+constexpr std::size_t most_iterations = 32768;
+
+/// Long rows take more invocations: any row below 2^24 is then within most_iterations.
+unsigned group_size(const CommandEncoder& encoder, std::size_t length) {
+  return std::max(encoder.reduce_size(length), length > (1u << 18) ? 128u : 1u);
+}
 
 struct ArgMax final : Primitive {
   std::string_view name() const override { return "argmax"; }
   void eval_gpu(CommandEncoder& encoder, Inputs in, Outputs out) const override {
     encoder.dispatch(argmax_kernel, {in[0]}, {out[0]}, {static_cast<std::uint32_t>(in[0].rows())},
-                     encoder.flat_groups(in[0].rows()), {.local_size = encoder.reduce_size(in[0].last())});
+                     encoder.flat_groups(in[0].rows()), {.local_size = group_size(encoder, in[0].last())});
   }
   void eval_cpu(Reference in, ReferenceOut out) const override {
     for (std::size_t row = 0; row < in[0].rows(); ++row) {
@@ -42,9 +51,13 @@ struct TopK final : Primitive {
 
   std::string_view name() const override { return "top_k"; }
   void eval_gpu(CommandEncoder& encoder, Inputs in, Outputs out) const override {
-    encoder.dispatch(top_k_kernel, {in[0]}, {out[0], out[1]},
-                     {static_cast<std::uint32_t>(in[0].rows()), static_cast<std::uint32_t>(k)},
-                     encoder.flat_groups(in[0].rows()), {.local_size = encoder.reduce_size(in[0].last())});
+    const auto u32 = [](std::size_t v) { return static_cast<std::uint32_t>(v); };
+    const auto size = group_size(encoder, in[0].last());
+    const std::size_t passes = std::max<std::size_t>(most_iterations / (in[0].last() / 4 / size + 1), 1);
+    for (std::size_t begin = 0; begin < k; begin += passes)
+      encoder.dispatch(top_k_kernel, {in[0]}, {out[0], out[1]},
+                       {u32(in[0].rows()), u32(k), u32(begin), u32(std::min(begin + passes, k))},
+                       encoder.flat_groups(in[0].rows()), {.local_size = size});
   }
   void eval_cpu(Reference in, ReferenceOut out) const override {
     std::vector<std::size_t> order(in[0].last());

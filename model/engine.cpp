@@ -1,0 +1,184 @@
+#include "model/engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "gpu/error.h"
+
+namespace glassbox::model {
+namespace {
+
+/// A model's vocabulary may be padded beyond its tokenizer's (Phi-3: by 64), never smaller.
+constexpr std::size_t largest_padding = 256;
+
+std::vector<float> read_floats(const gpu::Array& array) {
+  const auto bytes = array.bytes();
+  std::vector<float> values(array.size());
+  std::memcpy(values.data(), bytes.data(), bytes.size());
+  return values;
+}
+
+std::optional<Tokenizer> load_tokenizer(const ModelFiles& files) {
+  if (files.tokenizer_path) return Tokenizer::from_sentencepiece(*files.tokenizer_path);
+  if (files.vocabulary) return Tokenizer::from_vocabulary(*files.vocabulary, files.weights.source());
+  return std::nullopt;
+}
+
+}  // namespace
+
+Engine::Engine(const EngineOptions& options, const Progress& progress) : files_(open_model(options.model)) {
+  const auto started = std::chrono::steady_clock::now();
+  const auto& config = files_.config;
+  tokenizer_ = load_tokenizer(files_);
+  if (tokenizer_) {
+    const std::size_t pieces = tokenizer_->vocab_size();
+    require(pieces <= config.vocab_size && config.vocab_size - pieces <= largest_padding,
+            "{}: the tokenizer has {} pieces, the model a vocabulary of {}",
+            files_.tokenizer_path ? files_.tokenizer_path->string() : files_.weights.source(), pieces,
+            config.vocab_size);
+    const auto piece = [&](std::optional<TokenId> id) { return id ? tokenizer_->piece(*id) : std::string(); };
+    chat_template_.emplace(files_.chat_template, piece(tokenizer_->bos()), piece(tokenizer_->eos()));
+  }
+  const std::size_t context =
+      options.context ? options.context : std::min(config.max_position_embeddings, EngineOptions::default_context);
+  require(context <= config.max_position_embeddings, "--ctx-size {}: this model's context is {}", context,
+          config.max_position_embeddings);
+
+  device_ = gpu::Device::open(options.device);
+  chunk_ = std::min(options.chunk ? options.chunk : device_->features().software ? 64 : 256, context);
+  Uploader upload(files_.weights, [&](std::size_t done, std::size_t total) {
+    if (progress) progress("loading weights", done, total);
+  });
+  model_.emplace(config, upload, files_.weights, options.fusion);
+  weight_bytes_ = upload.device_bytes();
+  cache_ = model_->make_cache(context, options.cache_dtype);
+  plan_arena_ = std::make_shared<gpu::Arena>(*device_);
+  warm(progress);
+  load_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+}
+
+Engine::~Engine() = default;
+
+const Tokenizer& Engine::tokenizer() const {
+  require(tokenizer_.has_value(),
+          "{}: no tokenizer found (tokenizer.model beside the weights, or a vocabulary in the GGUF)", files_.name);
+  return *tokenizer_;
+}
+
+const ChatTemplate& Engine::chat_template() const {
+  tokenizer();
+  return *chat_template_;
+}
+
+void Engine::warm(const Progress& progress) {
+  // Drivers generate code at the first dispatch: a chunk and a token now, so that the first real ones do not wait. What
+  // they write into the cache is written over before anything reads it.
+  const std::vector<std::uint32_t> ids(chunk_, 0);
+  const std::size_t counts[] = {chunk_, 1};
+  for (std::size_t i = 0; i < 2; ++i) {
+    if (progress) progress("compiling kernels", i, 2);
+    position_.set(0);
+    auto& ready = prepared(counts[i], LogitRows::last);
+    ready.ids.write(std::as_bytes(std::span(ids).first(counts[i])));
+    ready.plan.run();
+    device_->finish();
+  }
+  if (progress) progress("compiling kernels", 2, 2);
+}
+
+Engine::Prepared& Engine::prepared(std::size_t count, LogitRows rows) {
+  const std::pair key{count, rows};
+  if (const auto found = plans_.find(key); found != plans_.end()) return found->second;
+  // Plans of odd lengths, as a prompt's last chunk has, are not kept for good: the context's whole memory would go to
+  // them.
+  constexpr std::size_t most_plans = 4;
+  if (plans_.size() >= most_plans)
+    std::erase_if(plans_, [&](const auto& plan) {
+      return plan.first.second == LogitRows::all || (plan.first.first != 1 && plan.first.first != chunk_);
+    });
+  Prepared made{.ids = gpu::Array::empty({count}, gpu::DType::u32), .logits = {}, .plan = {}};
+  made.logits = model_->forward(made.ids, cache_, position_, rows);
+  made.plan = gpu::Plan::record({made.logits}, plan_arena_);
+  return plans_.emplace(key, std::move(made)).first->second;
+}
+
+void Engine::check_room(std::span<const std::uint32_t> ids) const {
+  for (const auto id : ids)
+    require(id < config().vocab_size, "token id {} is out of range, the vocabulary has {}", id, config().vocab_size);
+  require(ids.size() <= context() - tokens_.size(), "{} tokens do not fit the context of {}{}", ids.size(), context(),
+          tokens_.empty() ? "" : fmt::format(", which holds {}", tokens_.size()));
+}
+
+void Engine::step(Prepared& ready, std::span<const std::uint32_t> ids, bool prefill) {
+  position_.set(static_cast<std::uint32_t>(tokens_.size()));
+  ready.ids.write(std::as_bytes(ids));
+  if (runner_)
+    runner_({ready.plan, prefill, tokens_.size(), ids.size()});
+  else
+    ready.plan.run();
+  tokens_.insert(tokens_.end(), ids.begin(), ids.end());
+}
+
+void Engine::rewind(std::size_t count) {
+  require(count <= tokens_.size(), "cannot go back to {} tokens, the context holds {}", count, tokens_.size());
+  tokens_.resize(count);
+}
+
+std::optional<std::vector<float>> Engine::feed(std::span<const std::uint32_t> ids, const std::stop_token& stop,
+                                               const Progress& progress) {
+  require(!ids.empty(), "no tokens to feed");
+  check_room(ids);
+  const bool prefill = ids.size() > 1;
+  Prepared* last = nullptr;
+  for (std::size_t done = 0; done < ids.size();) {
+    if (stop.stop_requested()) return std::nullopt;
+    const auto count = std::min(chunk_, ids.size() - done);
+    last = &prepared(count, LogitRows::last);
+    step(*last, ids.subspan(done, count), prefill);
+    done += count;
+    if (prefill && progress) {
+      device_->finish();
+      progress("reading the prompt", done, ids.size());
+    }
+  }
+  return read_floats(last->logits);
+}
+
+std::vector<float> Engine::feed_all(std::span<const std::uint32_t> ids, const Progress& progress) {
+  require(!ids.empty(), "no tokens to feed");
+  check_room(ids);
+  std::vector<float> logits;
+  for (std::size_t done = 0; done < ids.size();) {
+    const auto count = std::min(chunk_, ids.size() - done);
+    auto& ready = prepared(count, LogitRows::all);
+    step(ready, ids.subspan(done, count), true);
+    const auto rows = read_floats(ready.logits);
+    logits.insert(logits.end(), rows.begin(), rows.end());
+    done += count;
+    if (progress) progress("computing logits", done, ids.size());
+  }
+  return logits;
+}
+
+std::size_t Engine::common_prefix(std::span<const std::uint32_t> ids) const {
+  return static_cast<std::size_t>(std::mismatch(tokens_.begin(), tokens_.end(), ids.begin(), ids.end()).first -
+                                  tokens_.begin());
+}
+
+std::optional<std::vector<float>> Engine::feed_from_common_prefix(std::span<const std::uint32_t> ids,
+                                                                  const std::stop_token& stop,
+                                                                  const Progress& progress) {
+  require(!ids.empty(), "no tokens to feed");
+  require(ids.size() <= context(), "{} tokens do not fit the context of {}", ids.size(), context());
+  rewind(std::min(common_prefix(ids), ids.size() - 1));
+  return feed(ids.subspan(tokens_.size()), stop, progress);
+}
+
+bool Engine::ends_answer(std::uint32_t id) const {
+  const auto& ends = config().eos_token_ids;
+  return std::find(ends.begin(), ends.end(), id) != ends.end() ||
+         (tokenizer_ && id < tokenizer_->vocab_size() && tokenizer_->is_end(id));
+}
+
+}  // namespace glassbox::model

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <vector>
+
+#include "gpu/array.h"
+
+namespace glassbox::model {
+
+/// Keys and values of every layer for the tokens so far: float [kv_heads, capacity, head_dim] each, written in place.
+struct KvCache {
+  std::vector<gpu::Array> keys, values;  ///< by layer
+  std::size_t capacity = 0;              ///< tokens
+  std::size_t nbytes() const {
+    std::size_t total = 0;
+    for (const auto* list : {&keys, &values})
+      for (const auto& array : *list) total += array.nbytes();
+    return total;
+  }
+};
+
+}  // namespace glassbox::model
