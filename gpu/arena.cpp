@@ -1,23 +1,34 @@
 #include "gpu/arena.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "gpu/device.h"
+#include "gpu/egl.h"
 #include "gpu/error.h"
 
 namespace glassbox::gpu {
 
+Storage::~Storage() {
+  recycle();
+  buffer_.reset();
+  arena_->trim();
+}
+
 void Storage::recycle() {
-  if (const auto arena = std::exchange(arena_, nullptr)) arena->release(buffer_.get(), offset_, bytes_);
+  if (!std::exchange(recycled_, true)) arena_->release(buffer_.get(), offset_, bytes_);
 }
 
 Arena::Arena(Device& device, std::size_t block_bytes)
-    : device_(device), block_bytes_(std::min<std::size_t>(block_bytes, device.limits().ssbo_block_bytes)) {}
+    : device_(device),
+      context_(device.context()),
+      block_bytes_(std::min<std::size_t>(block_bytes, device.limits().ssbo_block_bytes)) {}
 
 Arena::~Arena() = default;
 
-std::shared_ptr<Storage> Arena::allocate(std::size_t bytes) {
+std::shared_ptr<Storage> Arena::allocate(std::size_t bytes, Use use) {
+  require(bytes <= std::numeric_limits<std::size_t>::max() / 2, "an array of {} bytes is too large", bytes);
   bytes = std::max<std::size_t>((bytes + alignment - 1) / alignment * alignment, alignment);
   const auto take = [&](Block& block) -> std::shared_ptr<Storage> {
     const auto range =
@@ -31,9 +42,11 @@ std::shared_ptr<Storage> Arena::allocate(std::size_t bytes) {
     return std::make_shared<Storage>(shared_from_this(), block.buffer, offset, bytes);
   };
   for (auto& block : blocks_)
-    if (auto storage = take(block)) return storage;
+    if (block.use == use)
+      if (auto storage = take(block)) return storage;
+  require_current(context_);
   const std::size_t size = std::max(bytes, block_bytes_);
-  blocks_.push_back({std::make_shared<Buffer>(device_, size), {{0, size}}});
+  blocks_.push_back({std::make_shared<Buffer>(device_, size), use, {{0, size}}});
   return take(blocks_.back());
 }
 
@@ -52,11 +65,17 @@ void Arena::release(const Buffer* buffer, std::size_t offset, std::size_t bytes)
       block->free.erase(next);
     }
   }
-  // A buffer that nothing lives in goes back to the device, but for the last ordinary one: the next array wants it.
-  const auto whole = block->free.begin();
-  if (whole->first == 0 && whole->second == block->buffer->bytes() &&
-      (whole->second > block_bytes_ || blocks_.size() > 1))
-    blocks_.erase(block);
+}
+
+/// Buffers that nothing stands on and no plan has bound go back to the device, but for an ordinary one of each use: the
+/// next array wants it.
+void Arena::trim() {
+  bool spare[2] = {};
+  std::erase_if(blocks_, [&](const Block& block) {
+    const std::size_t bytes = block.buffer->bytes();
+    if (block.free.empty() || block.free.begin()->second != bytes || block.buffer.use_count() > 1) return false;
+    return bytes > block_bytes_ || std::exchange(spare[static_cast<int>(block.use)], true);
+  });
 }
 
 std::size_t Arena::reserved_bytes() const {

@@ -17,40 +17,60 @@ constexpr GLbitfield map_persistent = 0x0040, map_coherent = 0x0080, dynamic_sto
 using BufferStorage = void GL_APIENTRY(GLenum, GLsizeiptr, const void*, GLbitfield);
 using TexBuffer = void GL_APIENTRY(GLenum, GLenum, GLuint);
 
-TexBuffer* tex_buffer() {
-  for (const char* name : {"glTexBuffer", "glTexBufferEXT", "glTexBufferOES"})
-    if (auto* function = gl_function<TexBuffer>(name)) return function;
-  return nullptr;
+/// EGL may answer for functions that the driver lacks, so the version decides which name is asked for.
+TexBuffer* tex_buffer(const Features& features) {
+  if (features.es_version >= 320) return gl_function<TexBuffer>("glTexBuffer");
+  auto* const ext = gl_function<TexBuffer>("glTexBufferEXT");
+  return ext ? ext : gl_function<TexBuffer>("glTexBufferOES");
 }
 
 }  // namespace
 
-Buffer::Buffer(Device& device, std::size_t bytes, Access access) : device_(device), bytes_(bytes) {
+Buffer::Buffer(Device& device, std::size_t bytes, Access access)
+    : device_(device), context_(device.context()), bytes_(bytes) {
+  require_usable();
   glGenBuffers(1, &id_);
-  glBindBuffer(GL_SHADER_STORAGE_BUFFER, id_);
-  if (access == Access::mapped) {
-    auto* storage = device.features().buffer_storage ? gl_function<BufferStorage>("glBufferStorageEXT") : nullptr;
-    require(storage != nullptr, "{}: no EXT_buffer_storage, buffers cannot stay mapped", device.renderer());
-    const GLbitfield flags = GL_MAP_READ_BIT | GL_MAP_WRITE_BIT | map_persistent | map_coherent;
-    storage(GL_SHADER_STORAGE_BUFFER, static_cast<GLsizeiptr>(bytes), nullptr, flags | dynamic_storage);
-    map_ =
-        static_cast<std::byte*>(glMapBufferRange(GL_SHADER_STORAGE_BUFFER, 0, static_cast<GLsizeiptr>(bytes), flags));
-    require(map_ != nullptr, "{}: cannot map a buffer of {} bytes", device.renderer(), bytes);
-  } else {
-    glBufferData(GL_SHADER_STORAGE_BUFFER, static_cast<GLsizeiptr>(bytes), nullptr, GL_DYNAMIC_COPY);
+  try {
+    allocate(access);
+  } catch (const Error&) {
+    free();
+    throw;
   }
-  device.check(fmt::format("allocating a buffer of {} bytes", bytes));
 }
 
 Buffer::~Buffer() {
+  // What is left in a closed context the driver freed with it; from another thread nothing can be freed before that.
+  if (const auto context = context_.lock(); context && context->is_current()) free();
+}
+
+void Buffer::allocate(Access access) {
+  const auto size = static_cast<GLsizeiptr>(bytes_);
+  require(bytes_ > 0 && size > 0, "a buffer cannot have {} bytes", bytes_);
+  glBindBuffer(GL_SHADER_STORAGE_BUFFER, id_);
+  if (access == Access::mapped) {
+    auto* storage = device_.features().buffer_storage ? gl_function<BufferStorage>("glBufferStorageEXT") : nullptr;
+    require(storage != nullptr, "{}: no EXT_buffer_storage, buffers cannot stay mapped", device_.renderer());
+    const GLbitfield flags = GL_MAP_READ_BIT | GL_MAP_WRITE_BIT | map_persistent | map_coherent;
+    storage(GL_SHADER_STORAGE_BUFFER, size, nullptr, flags | dynamic_storage);
+    map_ = static_cast<std::byte*>(glMapBufferRange(GL_SHADER_STORAGE_BUFFER, 0, size, flags));
+  } else {
+    glBufferData(GL_SHADER_STORAGE_BUFFER, size, nullptr, GL_DYNAMIC_COPY);
+  }
+  device_.check(fmt::format("allocating a buffer of {} bytes", bytes_));
+  require(access == Access::copied || map_, "{}: cannot map a buffer of {} bytes", device_.renderer(), bytes_);
+}
+
+void Buffer::free() {
   if (texture_) glDeleteTextures(1, &texture_);
   glDeleteBuffers(1, &id_);
 }
 
+void Buffer::require_usable() const { require_current(context_); }
+
 unsigned Buffer::texture() {
   if (texture_ || !device_.features().texel_buffers || bytes_ / 16 > device_.limits().texel_buffer_texels)
     return texture_;
-  static TexBuffer* const attach = tex_buffer();
+  TexBuffer* const attach = tex_buffer(device_.features());
   glGenTextures(1, &texture_);
   glBindTexture(GL_TEXTURE_BUFFER, texture_);
   attach(GL_TEXTURE_BUFFER, GL_RGBA32UI, id_);
@@ -62,6 +82,7 @@ void Buffer::write(std::size_t offset, std::span<const std::byte> bytes) {
   require(offset <= bytes_ && bytes.size() <= bytes_ - offset, "writing {} bytes at {} of a buffer of {}", bytes.size(),
           offset, bytes_);
   if (bytes.empty()) return;
+  require_usable();
   glBindBuffer(GL_SHADER_STORAGE_BUFFER, id_);
   glMemoryBarrier(GL_BUFFER_UPDATE_BARRIER_BIT);
   glBufferSubData(GL_SHADER_STORAGE_BUFFER, static_cast<GLintptr>(offset), static_cast<GLsizeiptr>(bytes.size()),
@@ -72,6 +93,7 @@ void Buffer::read(std::size_t offset, std::span<std::byte> bytes) const {
   require(offset <= bytes_ && bytes.size() <= bytes_ - offset, "reading {} bytes at {} of a buffer of {}", bytes.size(),
           offset, bytes_);
   if (bytes.empty()) return;
+  require_usable();
   if (map_) {
     glMemoryBarrier(GL_ALL_BARRIER_BITS);
     device_.finish();
@@ -82,8 +104,10 @@ void Buffer::read(std::size_t offset, std::span<std::byte> bytes) const {
   glMemoryBarrier(GL_BUFFER_UPDATE_BARRIER_BIT);
   const void* map = glMapBufferRange(GL_SHADER_STORAGE_BUFFER, static_cast<GLintptr>(offset),
                                      static_cast<GLsizeiptr>(bytes.size()), GL_MAP_READ_BIT);
-  require(map != nullptr, "{}: cannot map {} bytes of a buffer for reading (OpenGL error {:#06x})", device_.renderer(),
-          bytes.size(), glGetError());
+  if (!map) {
+    device_.check(fmt::format("mapping {} bytes of a buffer for reading", bytes.size()));
+    fail("{}: cannot map {} bytes of a buffer for reading", device_.renderer(), bytes.size());
+  }
   std::memcpy(bytes.data(), map, bytes.size());
   glUnmapBuffer(GL_SHADER_STORAGE_BUFFER);
 }

@@ -8,6 +8,7 @@
 namespace glassbox::gpu {
 
 class Device;
+class EglContext;
 
 /// A GL buffer. Its bytes can be bound as a storage block and, where the device has buffer textures, as RGBA32UI
 /// texels.
@@ -30,14 +31,21 @@ class Buffer {
   /// The RGBA32UI view of the whole buffer, made at the first call; 0 where it does not fit the device's limits.
   unsigned texture();
 
-  /// Ordered after every dispatch issued before.
+  /// Throws Error unless its device is open and current on this thread.
+  void require_usable() const;
+
+  /// Ordered after every dispatch issued before. Throws Error out of range.
   void write(std::size_t offset, std::span<const std::byte> bytes);
   void read(std::size_t offset, std::span<std::byte> bytes) const;
   /// The persistent map; empty for Access::copied. The caller orders its use with Device::finish.
   std::span<std::byte> mapped() const { return {map_, map_ ? bytes_ : 0}; }
 
  private:
+  void allocate(Access access);
+  void free();
+
   Device& device_;
+  std::weak_ptr<const EglContext> context_;
   std::size_t bytes_;
   unsigned id_ = 0;
   unsigned texture_ = 0;

@@ -35,26 +35,27 @@ std::uint32_t gl_integer(GLenum name) {
   return static_cast<std::uint32_t>(std::max(value, 0));
 }
 
-void GL_APIENTRY on_debug_message(GLenum, GLenum type, GLuint, GLenum, GLsizei, const GLchar* message,
+void GL_APIENTRY on_debug_message(GLenum source, GLenum type, GLuint, GLenum, GLsizei, const GLchar* message,
                                   const void* user) {
-  if (type != GL_DEBUG_TYPE_ERROR) return;
+  // A shader's errors are told by its log.
+  if (type != GL_DEBUG_TYPE_ERROR || source == GL_DEBUG_SOURCE_SHADER_COMPILER) return;
   auto& first = *static_cast<std::string*>(const_cast<void*>(user));
-  if (first.empty()) first = message;
+  if (first.empty()) first = std::string_view(message).substr(0, std::string_view(message).find('\n'));
 }
 
-std::unique_ptr<EglContext> open_context(int& index) {
+std::shared_ptr<EglContext> open_context(int& index) {
   const auto candidates = egl_candidates();
   require(!candidates.empty(),
           "no EGL device found; Glassbox needs an OpenGL ES 3.1 driver (Debian: libegl1 libgles2 libgl1-mesa-dri)");
   if (index >= 0) {
     require(static_cast<std::size_t>(index) < candidates.size(), "--device {} does not exist, this machine has 0 to {}",
             index, candidates.size() - 1);
-    return std::make_unique<EglContext>(candidates[static_cast<std::size_t>(index)], debug_context);
+    return std::make_shared<EglContext>(candidates[static_cast<std::size_t>(index)], debug_context);
   }
   std::string reasons;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     try {
-      auto context = std::make_unique<EglContext>(candidates[i], debug_context);
+      auto context = std::make_shared<EglContext>(candidates[i], debug_context);
       index = static_cast<int>(i);
       return context;
     } catch (const Error& error) {
@@ -166,8 +167,7 @@ void Device::read_features() {
     features_.subgroups =
         (gl_integer(supported_stages) & GL_COMPUTE_SHADER_BIT) && (gl_integer(supported_features) & arithmetic);
   }
-  while (glGetError() != GL_NO_ERROR) {  // a driver without a query above answers with an error, which means "no"
-  }
+  forget_errors();  // a driver without a query above answers with an error, which means "no"
 }
 
 void Device::read_limits() {
@@ -198,6 +198,7 @@ void Device::pretend(const std::string& name) {
     limits_.groups = {std::min(limits_.groups[0], 65535u), std::min(limits_.groups[1], 65535u),
                       std::min(limits_.groups[2], 65535u)};
     limits_.ssbo_block_bytes = std::min<std::uint64_t>(limits_.ssbo_block_bytes, 1u << 27);
+    limits_.ssbo_alignment = limits_.ubo_alignment = 256;
     features_.subgroups = false;
     features_.es_version = 310;
   };
@@ -225,10 +226,17 @@ std::string Device::cache_key() const {
 
 void Device::finish() { glFinish(); }
 
+void Device::forget_errors() {
+  constexpr int most_flags = 8;  // a lost context answers with an error for ever
+  for (int i = 0; i < most_flags && glGetError() != GL_NO_ERROR; ++i) {
+  }
+  debug_error_.clear();
+}
+
 void Device::check(std::string_view doing) {
   if (!debug_error_.empty()) {
-    const std::string message = std::exchange(debug_error_, {});
-    glGetError();
+    const std::string message = debug_error_;
+    forget_errors();
     fail("OpenGL error while {}: {}", doing, message);
   }
   const GLenum error = glGetError();

@@ -74,6 +74,8 @@ class Device {
   const std::string& version() const { return version_; }
   const std::string& pretended() const { return pretended_; }  ///< "" or the name GLASSBOX_LIMITS gave
   int index() const { return index_; }
+  /// What everything that names GL objects holds, to know whether they are still there.
+  std::weak_ptr<const EglContext> context() const { return context_; }
   /// Names this driver in cache files: vendor, renderer, version and pretended limits, hashed.
   std::string cache_key() const;
 
@@ -91,6 +93,8 @@ class Device {
   void finish();
   /// Throws Error if the driver has reported an error since the last check. `doing` names what was being done.
   void check(std::string_view doing);
+  /// Forgets them: after a call that a driver may rightly refuse.
+  void forget_errors();
 
  private:
   explicit Device(const Options& options);
@@ -98,7 +102,8 @@ class Device {
   void read_limits();
   void pretend(const std::string& name);
 
-  std::unique_ptr<EglContext> context_;
+  std::string debug_error_;  ///< first error KHR_debug reported; outlives the context that may report one
+  std::shared_ptr<EglContext> context_;
   Limits limits_;
   Features features_;
   std::string vendor_, renderer_, version_, pretended_;
@@ -107,7 +112,6 @@ class Device {
   std::array<double, 3> load_path_speed_{};
   TimerSource timer_source_ = TimerSource::cpu_clock;
   std::string timer_verdict_;
-  std::string debug_error_;  ///< first error KHR_debug reported
   std::unique_ptr<ProgramCache> programs_;
   std::shared_ptr<Arena> arena_;
 };

@@ -67,8 +67,8 @@ std::vector<EglCandidate> egl_candidates() {
 
 EglContext::EglContext(const EglCandidate& candidate, bool debug) {
   display_ = open_display(candidate);
-  require(display_ != EGL_NO_DISPLAY && eglInitialize(display_, nullptr, nullptr),
-          "{}: EGL display does not initialise (EGL error {:#x})", candidate.name, eglGetError());
+  if (display_ == EGL_NO_DISPLAY || !eglInitialize(display_, nullptr, nullptr))
+    fail("{}: EGL display does not initialise (EGL error {:#x})", candidate.name, eglGetError());
   const char* extensions = eglQueryString(display_, EGL_EXTENSIONS);
   require(has_extension(extensions, "EGL_KHR_surfaceless_context"), "{}: no EGL_KHR_surfaceless_context ({})",
           candidate.name, or_unknown(eglQueryString(display_, EGL_VENDOR)));
@@ -82,27 +82,45 @@ EglContext::EglContext(const EglCandidate& candidate, bool debug) {
             candidate.name);
   }
   for (const EGLint minor : {2, 1}) {
-    const EGLint attributes[] = {
-        EGL_CONTEXT_MAJOR_VERSION,    3,       EGL_CONTEXT_MINOR_VERSION, minor, EGL_CONTEXT_OPENGL_DEBUG,
-        debug ? EGL_TRUE : EGL_FALSE, EGL_NONE};
+    // EGL before 1.5 knows no debug attribute: it is named only where it is wanted.
+    const EGLint attributes[] = {EGL_CONTEXT_MAJOR_VERSION,
+                                 3,
+                                 EGL_CONTEXT_MINOR_VERSION,
+                                 minor,
+                                 debug ? EGL_CONTEXT_OPENGL_DEBUG : EGL_NONE,
+                                 EGL_TRUE,
+                                 EGL_NONE};
     context_ = eglCreateContext(display_, config, EGL_NO_CONTEXT, attributes);
     if (context_ != EGL_NO_CONTEXT) break;
   }
-  require(context_ != EGL_NO_CONTEXT,
-          "{}: no OpenGL ES 3.1 context (EGL error {:#x}); Glassbox computes in ES 3.1 compute shaders", candidate.name,
-          eglGetError());
-  make_current();
+  if (context_ == EGL_NO_CONTEXT)
+    fail("{}: no OpenGL ES 3.1 context (EGL error {:#x}); Glassbox computes in ES 3.1 compute shaders", candidate.name,
+         eglGetError());
+  try {
+    make_current();
+  } catch (const Error&) {
+    eglDestroyContext(display_, context_);
+    throw;
+  }
 }
 
 EglContext::~EglContext() {
-  if (eglGetCurrentContext() == context_) eglMakeCurrent(display_, EGL_NO_SURFACE, EGL_NO_SURFACE, EGL_NO_CONTEXT);
-  if (context_) eglDestroyContext(display_, context_);
+  if (is_current()) eglMakeCurrent(display_, EGL_NO_SURFACE, EGL_NO_SURFACE, EGL_NO_CONTEXT);
+  eglDestroyContext(display_, context_);
   // The display stays initialised: EGL displays are shared by the whole process, a window's included.
 }
 
 void EglContext::make_current() const {
-  require(eglMakeCurrent(display_, EGL_NO_SURFACE, EGL_NO_SURFACE, context_),
-          "cannot make the OpenGL ES context current (EGL error {:#x})", eglGetError());
+  if (!eglMakeCurrent(display_, EGL_NO_SURFACE, EGL_NO_SURFACE, context_))
+    fail("cannot make the OpenGL ES context current (EGL error {:#x})", eglGetError());
+}
+
+bool EglContext::is_current() const { return eglGetCurrentContext() == context_; }
+
+void require_current(const std::weak_ptr<const EglContext>& context) {
+  const auto alive = context.lock();
+  require(alive != nullptr, "the device of this array is closed");
+  require(alive->is_current(), "the device of this array belongs to another thread");
 }
 
 void* gl_function_address(const char* name) { return reinterpret_cast<void*>(eglGetProcAddress(name)); }

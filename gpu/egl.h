@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -24,11 +25,15 @@ class EglContext {
   EglContext& operator=(const EglContext&) = delete;
 
   void make_current() const;
+  bool is_current() const;  ///< on this thread
 
  private:
   void* display_ = nullptr;
   void* context_ = nullptr;
 };
+
+/// Throws Error unless the context lives and is current on this thread: GL names mean nothing elsewhere.
+void require_current(const std::weak_ptr<const EglContext>& context);
 
 /// Address of a GL function that not every ES 3.1 driver has; null where it is missing.
 template <class Function>

@@ -144,13 +144,6 @@ void find_row_calls(const Kernel& kernel, std::string_view code, std::vector<Arr
 
 }  // namespace
 
-const std::string& shader_source(std::string_view name) {
-  const auto& table = shader_table();
-  const auto found = table.find(name);
-  require(found != table.end(), "there is no shader named {}", name);
-  return found->second;
-}
-
 KernelBody parse_body(const Kernel& kernel) {
   KernelBody parsed;
   parsed.uses.resize(kernel.inputs.size() + kernel.outputs.size());

@@ -30,7 +30,7 @@ std::filesystem::path binary_path(const std::filesystem::path& directory, const 
   return directory / fmt::format("{}-{:016x}.bin", device.cache_key(), stable_hash(glsl));
 }
 
-bool load_binary(GLuint program, const std::filesystem::path& path) {
+bool load_binary(Device& device, GLuint program, const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   GLenum format = 0;
   if (!file.read(reinterpret_cast<char*>(&format), sizeof format)) return false;
@@ -38,8 +38,7 @@ bool load_binary(GLuint program, const std::filesystem::path& path) {
   glProgramBinary(program, format, bytes.data(), static_cast<GLsizei>(bytes.size()));
   GLint linked = 0;
   glGetProgramiv(program, GL_LINK_STATUS, &linked);
-  while (glGetError() != GL_NO_ERROR) {  // a binary of another driver build is refused: compile instead
-  }
+  device.forget_errors();  // a binary of another driver build, or a broken one, is refused: compile instead
   return linked != 0;
 }
 
@@ -69,20 +68,19 @@ ProgramCache::~ProgramCache() {
 }
 
 const KernelBody& ProgramCache::body(const Kernel& kernel) {
-  const auto key = kernel.name + '\n' + kernel.body;
-  auto& entry = bodies_[key];
-  if (!entry) entry = std::make_unique<KernelBody>(parse_body(kernel));
-  return *entry;
+  const auto key = fmt::format("{}\n{}\n{}\n{}", kernel.name, fmt::join(kernel.inputs, ","),
+                               fmt::join(kernel.outputs, ","), kernel.body);
+  const auto found = bodies_.find(key);
+  if (found != bodies_.end()) return *found->second;
+  return *bodies_.emplace(key, std::make_unique<KernelBody>(parse_body(kernel))).first->second;
 }
 
 const Program& ProgramCache::program(const Kernel& kernel, const Variant& variant) {
-  auto glsl = generate_glsl(device_, kernel, body(kernel), variant);
-  auto& entry = programs_[glsl];
-  if (!entry) {
-    const unsigned id = link(kernel, glsl);
-    entry = std::make_unique<Program>(Program{id, std::move(glsl)});
-  }
-  return *entry;
+  const auto glsl = generate_glsl(device_, kernel, body(kernel), variant);
+  const auto found = programs_.find(glsl);
+  if (found != programs_.end()) return *found->second;
+  const unsigned id = link(kernel, glsl);
+  return *programs_.emplace(glsl, std::make_unique<Program>(Program{id, glsl})).first->second;
 }
 
 unsigned ProgramCache::link(const Kernel& kernel, const std::string& glsl) {
@@ -90,7 +88,7 @@ unsigned ProgramCache::link(const Kernel& kernel, const std::string& glsl) {
   std::optional<std::filesystem::path> path;
   if (device_.features().program_binary) {
     if (const auto directory = cache_directory("programs")) path = binary_path(*directory, device_, glsl);
-    if (path && load_binary(program, *path)) {
+    if (path && load_binary(device_, program, *path)) {
       ++statistics_.from_disk;
       return program;
     }

@@ -1,0 +1,176 @@
+#include "gpu/ops/attention.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "gpu/device.h"
+#include "gpu/plan.h"
+#include "tests/gpu_support.h"
+#include "tests/gpu_values.h"
+
+namespace glassbox::testing {
+namespace {
+
+using gpu::Array;
+using gpu::attention;
+using gpu::DType;
+using gpu::Dynamic;
+using gpu::Fusion;
+using gpu::Shape;
+
+/// Vaswani et al. 2017, eq. 1, for each token and head by itself; GQA: query heads 0..g-1 share KV head 0, and so on
+/// (Ainslie et al. 2023). Token t stands at first + t and sees the keys up to its own.
+std::vector<double> by_definition(const Array& q, const Array& keys, const Array& values, std::size_t first,
+                                  double scale) {
+  const std::size_t tokens = q.shape()[0], heads = q.shape()[1], d = q.last(), capacity = keys.shape()[1];
+  const std::size_t share = heads / keys.shape()[0];
+  const auto a = q.values(), k = keys.values(), v = values.values();
+  std::vector<double> y(a.size(), 0.0);
+  for (std::size_t t = 0; t < tokens; ++t)
+    for (std::size_t h = 0; h < heads; ++h) {
+      const double* query = &a[(t * heads + h) * d];
+      const std::size_t kv = h / share * capacity * d, seen = std::min(first + t + 1, capacity);
+      std::vector<double> scores;
+      for (std::size_t j = 0; j < seen; ++j) {
+        double dot = 0;
+        for (std::size_t i = 0; i < d; ++i) dot += query[i] * k[kv + j * d + i];
+        scores.push_back(dot * scale);
+      }
+      const double top = *std::max_element(scores.begin(), scores.end());
+      double total = 0;
+      for (auto& score : scores) total += score = std::exp(score - top);
+      for (std::size_t j = 0; j < seen; ++j)
+        for (std::size_t i = 0; i < d; ++i) y[(t * heads + h) * d + i] += scores[j] / total * v[kv + j * d + i];
+    }
+  return y;
+}
+
+class Attention : public GpuTest {
+ protected:
+  struct Case {
+    std::size_t tokens, heads, kv_heads, d, capacity, first;
+    DType dtype = DType::f32;
+  };
+  void check(const Case& c, Fusion fusion = Fusion::on) {
+    SCOPED_TRACE(fmt::format("{} tokens, {} heads, {} KV heads, d {}, capacity {}, at {}, {}", c.tokens, c.heads,
+                             c.kv_heads, c.d, c.capacity, c.first, name_of(c.dtype)));
+    const auto q = random.normal({c.tokens, c.heads, c.d});
+    const auto k = random.normal({c.kv_heads, c.capacity, c.d}, c.dtype);
+    const auto v = random.normal({c.kv_heads, c.capacity, c.d}, c.dtype);
+    const float scale = 1 / std::sqrt(static_cast<float>(c.d));
+    const auto y = attention(q, k, v, Dynamic(static_cast<std::uint32_t>(c.first)), scale, fusion);
+    expect_within_tolerance(y);
+    const auto expected = by_definition(q, k, v, c.first, scale);
+    expect_near(y, expected);
+    EXPECT_LE(max_abs_error(y, expected), 1e-5);
+  }
+};
+
+TEST_F(Attention, MatchesTheDefinitionForEveryHeadSize) {
+  for (const std::size_t d : {2, 3, 4, 6, 8, 16, 36, 48, 64, 80, 96, 128, 256}) check({2, 2, 1, d, 40, 37});
+}
+TEST_F(Attention, MatchesTheDefinitionForEveryGrouping) {
+  for (const std::size_t kv_heads : {1, 2, 3, 8})
+    for (const std::size_t share : {1, 2, 3, 8}) check({2, kv_heads * share, kv_heads, 8, 20, 11});
+}
+TEST_F(Attention, MatchesTheDefinitionForEveryContext) {
+  for (const std::size_t context : {1, 2, 63, 64, 65, 127, 200, 1000, 4097}) check({1, 2, 1, 16, context, context - 1});
+}
+TEST_F(Attention, MatchesTheDefinitionForChunksOfAPrompt) {
+  for (const std::size_t first : {0, 1, 62, 130}) check({70, 4, 2, 12, 200, first});
+}
+TEST_F(Attention, TakesSixteenBitCaches) {
+  for (const auto dtype : {DType::f16, DType::bf16})
+    for (const std::size_t d : {6, 20, 64}) check({3, 4, 2, d, 90, 80, dtype});
+}
+TEST_F(Attention, TakesSixteenBitQueries) {
+  const auto q = random.normal({2, 2, 8}, DType::f16), k = random.normal({1, 9, 8}), v = random.normal({1, 9, 8});
+  const auto y = attention(q, k, v, Dynamic(5), 0.3f);
+  expect_within_tolerance(y);
+  expect_near(y, by_definition(q, k, v, 5, 0.3f));
+}
+
+/// llvmpipe ends an invocation's loops, silently, after 65535 iterations: longer contexts take several dispatches.
+TEST_F(Attention, SeesMoreKeysThanADriverLoops) { check({1, 1, 1, 4, 70000, 69999}); }
+TEST_F(Attention, SeesAllKeysOfWideHeadsInALongContext) { check({1, 1, 1, 64, 40000, 39999, DType::f16}); }
+TEST_F(Attention, GoesOnWhereADispatchEnds) {
+  for (const std::size_t first : {16380, 16383, 16384}) check({8, 2, 1, 8, 16500, first});
+  check({2, 1, 1, 8, 33000, 5});
+}
+TEST_F(Attention, SeesNoFurtherThanTheCache) { check({4, 2, 1, 8, 10, 8}); }
+
+TEST_F(Attention, SurvivesScoresOfTenThousand) {
+  const auto q = array({1, 1, 2}, {100, 0}), v = array({1, 4, 2}, {1, 2, 3, 4, 5, 6, 7, 8});
+  EXPECT_THAT(attention(q, array({1, 4, 2}, {-100, 0, 100, 0, 99, 0, -50, 0}), v, Dynamic(3), 1).values(),
+              ::testing::ElementsAre(3, 4));
+  EXPECT_THAT(attention(q, array({1, 4, 2}, {-100, 0, -100, 0, -100, 0, -100, 0}), v, Dynamic(3), 1).values(),
+              ::testing::ElementsAre(4, 5));
+}
+TEST_F(Attention, SurvivesAMaximumThatComesLate) {
+  auto keys = random.normal({1, 300, 4}).values();
+  for (std::size_t i = 0; i < 4; ++i) keys[299 * 4 + i] = 50;
+  const auto q = array({1, 1, 4}, {10, 10, 10, 10}), k = array({1, 300, 4}, keys), v = random.normal({1, 300, 4});
+  expect_near(attention(q, k, v, Dynamic(299), 1), by_definition(q, k, v, 299, 1));
+}
+TEST_F(Attention, OfZeroQueriesIsTheMeanOfTheValues) {
+  const auto k = random.normal({2, 30, 6}), v = random.normal({2, 30, 6});
+  const auto y = attention(zeros({1, 2, 6}), k, v, Dynamic(29), 1);
+  expect_within_tolerance(y);
+  expect_near(y, by_definition(zeros({1, 2, 6}), k, v, 29, 1));
+}
+TEST_F(Attention, TakesTinyAndHugeValues) {
+  const auto q = random.normal({2, 2, 8}), k = random.normal({1, 20, 8});
+  for (const double size : {1e-30, 1e30}) {
+    const auto v = random.normal({1, 20, 8}, DType::f32, size);
+    expect_near(attention(q, k, v, Dynamic(15), 0.35f), by_definition(q, k, v, 15, 0.35f));
+  }
+}
+TEST_F(Attention, DoesNotSeeWhatStandsBehindTheContext) {
+  auto values = random.normal({1, 9, 4}).values();
+  std::fill(values.begin() + 6 * 4, values.end(), std::nan(""));
+  const auto q = random.normal({1, 1, 4}), kv = array({1, 9, 4}, values);
+  EXPECT_THAT(attention(q, kv, kv, Dynamic(5), 1).values(), ::testing::Not(::testing::Contains(::testing::IsNan())));
+  EXPECT_THAT(attention(q, kv, kv, Dynamic(5), 1, Fusion::off).values(),
+              ::testing::Not(::testing::Contains(::testing::IsNan())));
+}
+
+TEST_F(Attention, AgreesWithItsComposition) {
+  check({1, 1, 1, 4, 1, 0}, Fusion::off);
+  check({5, 6, 2, 12, 33, 20}, Fusion::off);
+  check({3, 4, 4, 7, 65, 60}, Fusion::off);
+  check({3, 8, 1, 16, 40, 0, DType::f16}, Fusion::off);
+}
+TEST_F(Attention, FollowsThePositionWhenAPlanIsReplayed) {
+  const Dynamic first(0);
+  const auto q = random.normal({1, 2, 8}), k = random.normal({2, 100, 8}), v = random.normal({2, 100, 8});
+  const auto y = attention(q, k, v, first, 0.5f);
+  auto plan = gpu::Plan::record({y});
+  for (const std::uint32_t position : {0u, 99u, 64u, 7u}) {
+    first.set(position);
+    plan.run();
+    expect_near(y, by_definition(q, k, v, position, 0.5f));
+  }
+}
+TEST_F(Attention, TakesViewsAndCountsTheCopies) {
+  const auto q = random.normal({2, 3, 8}).transpose({1, 0, 2}), k = random.normal({20, 2, 8}).transpose({1, 0, 2});
+  const auto v = random.normal({2, 25, 8}).slice(1, 2, 22);
+  EXPECT_EQ(gpu::Plan::record({attention(q, k, v, Dynamic(9), 1)}).copies(), 3u);
+  const auto y = attention(q, k, v, Dynamic(9), 1);
+  expect_within_tolerance(y);
+  expect_near(y, by_definition(q, k, v, 9, 1));
+}
+TEST_F(Attention, RefusesWhatDoesNotFit) {
+  const auto q = zeros({1, 4, 8}), kv = zeros({2, 5, 8});
+  const auto refuse = [](const Array& a, const Array& b, const Array& c) { return attention(a, b, c, Dynamic(0), 1); };
+  EXPECT_ERROR(refuse(zeros({4, 8}), kv, kv), "[attention] q must be float [T, heads, d], received f32 [4, 8]");
+  EXPECT_ERROR(refuse(q, zeros({2, 5, 6}), kv), "[attention] keys must be float [kv_heads, capacity, 8]");
+  EXPECT_ERROR(refuse(q, kv, zeros({2, 4, 8})), "[attention] values must be [2, 5, 8] as the keys");
+  EXPECT_ERROR(refuse(q, zeros({3, 5, 8}), zeros({3, 5, 8})),
+               "[attention] 4 query heads do not divide among 3 KV heads");
+  EXPECT_ERROR(refuse(random.indices({1, 4, 8}, 3), kv, kv), "received u32 [1, 4, 8]");
+  const std::size_t wide = 4 * device().limits().invocations + 4;
+  EXPECT_ERROR(refuse(zeros({1, 1, wide}), zeros({1, 1, wide}), zeros({1, 1, wide})), "does not fit this device");
+}
+
+}  // namespace
+}  // namespace glassbox::testing
