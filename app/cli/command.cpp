@@ -1,12 +1,15 @@
 #include "app/cli/command.h"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <random>
 
 #include "app/cli/progress.h"
 #include "gpu/error.h"
+#include "model/mapped_file.h"
 
 namespace glassbox::app {
 namespace {
@@ -20,7 +23,24 @@ CLI::Option* add_device(CLI::App& command, int& device) {
   return command
       .add_option("--device", device,
                   "Which EGL device, by the number `glassbox device` lists (default: the first that works)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 255));
+}
+
+/// One line on stderr, whatever a file's name or an argument holds.
+void complain(std::string_view message) {
+  std::string line;
+  for (const char c : message)
+    if (std::iscntrl(static_cast<unsigned char>(c)))
+      line += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    else
+      line += c;
+  std::fprintf(stderr, "glassbox: %s\n", line.c_str());
+}
+
+/// Output that does not reach its file is an error, not a success.
+int flushed(int code) {
+  require(std::fflush(stdout) == 0 && !std::ferror(stdout), "not all of the output could be written to stdout");
+  return code;
 }
 
 CLI::Option* add_load_path(CLI::App& command, std::string& path) {
@@ -46,6 +66,8 @@ std::filesystem::path bundled_model() {
 CommandRegistration::CommandRegistration(int order, AddCommand add) { commands().emplace_back(order, add); }
 
 int run_program(int argc, const char* const* argv) {
+  // The driver loader's own warnings would stand beside the one line that says what is wrong.
+  setenv("EGL_LOG_LEVEL", "fatal", 0);
   CLI::App program("Glassbox: chat with a language model that runs in OpenGL ES compute shaders, and see through it.",
                    "glassbox");
   program.set_version_flag("--version", GLASSBOX_VERSION);
@@ -62,25 +84,26 @@ int run_program(int argc, const char* const* argv) {
     runnable.emplace_back(self, std::move(run));
   }
   try {
-    program.parse(argc, argv);
+    // llama.cpp's -sys has one dash, which CLI11 reads as -s ys.
+    std::vector<const char*> arguments(argv, argv + argc);
+    const auto options_end =
+        std::find_if(arguments.begin(), arguments.end(), [](std::string_view a) { return a == "--"; });
+    std::replace_if(
+        arguments.begin(), options_end, [](std::string_view a) { return a == "-sys"; }, "--system-prompt");
+    program.parse(argc, arguments.data());
     for (const auto& [self, run] : runnable)
-      if (self->parsed()) return run();
+      if (self->parsed()) return flushed(run());
     std::fputs(program.help().c_str(), stdout);
-    return 0;
+    return flushed(0);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return program.exit(error);  // --help, --version
-    std::fprintf(stderr, "glassbox: %s (see glassbox --help)\n", error.what());
-    return 2;
-  } catch (const Error& error) {
-    std::fprintf(stderr, "glassbox: %s\n", error.what());
-    return 2;
+    complain(fmt::format("{} (see glassbox --help)", error.what()));
   } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "glassbox: out of memory\n");
-    return 2;
+    complain("out of memory");
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "glassbox: %s\n", error.what());
-    return 2;
+    complain(error.what());
   }
+  return 2;
 }
 
 void ModelOptions::add_to(CLI::App& command) {
@@ -90,9 +113,11 @@ void ModelOptions::add_to(CLI::App& command) {
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
   add_load_path(command, load_path_);
-  command.add_option(
-      "-c,--ctx-size", context_,
-      fmt::format("Context in tokens (default: the model's, at most {})", model::EngineOptions::default_context));
+  command
+      .add_option(
+          "-c,--ctx-size", context_,
+          fmt::format("Context in tokens (default: the model's, at most {})", model::EngineOptions::default_context))
+      ->check(CLI::Range(1, 1 << 30));
   command.add_option("--kv-type", cache_type_, "KV cache: f32, f16 or bf16")
       ->check(CLI::IsMember({"f32", "f16", "bf16"}))
       ->capture_default_str();
@@ -163,18 +188,17 @@ std::vector<std::uint32_t> parse_ids(std::string_view flag, std::string_view tex
   std::vector<std::uint32_t> ids;
   const char* at = text.data();
   const char* end = at + text.size();
+  const auto rest_of = [&](const char* from) { return text.substr(static_cast<std::size_t>(from - text.data()), 20); };
   while (true) {
     while (at < end && *at == ' ') ++at;
     std::uint32_t id = 0;
     const auto [rest, error] = std::from_chars(at, end, id);
-    require(error == std::errc(), "{} expects token ids as 1,2,3, found '{}'", flag,
-            text.substr(static_cast<std::size_t>(at - text.data()), 20));
+    require(error == std::errc(), "{} expects token ids as 1,2,3, found {}", flag, model::in_quotes(rest_of(at)));
     ids.push_back(id);
     at = rest;
     while (at < end && *at == ' ') ++at;
     if (at == end) return ids;
-    require(*at == ',', "{} expects token ids as 1,2,3, found '{}'", flag,
-            text.substr(static_cast<std::size_t>(at - text.data()), 20));
+    require(*at == ',', "{} expects token ids as 1,2,3, found {}", flag, model::in_quotes(rest_of(at)));
     ++at;
   }
 }
