@@ -1,6 +1,7 @@
 #include "gpu/array.h"
 
 #include <cstring>
+#include <iterator>
 #include <numeric>
 #include <utility>
 
@@ -8,6 +9,7 @@
 #include "gpu/error.h"
 #include "gpu/ops/copy.h"
 #include "gpu/plan.h"
+#include "gpu/primitive.h"
 
 namespace glassbox::gpu {
 namespace {
@@ -36,11 +38,25 @@ void for_each_index(const Shape& shape, const std::vector<std::size_t>& strides,
 
 }  // namespace
 
+/// Without recursion: a graph that was never evaluated can be many thousands of operations deep.
+Operation::~Operation() {
+  std::vector<Array> orphans = std::move(inputs);
+  while (!orphans.empty()) {
+    const auto data = orphans.back().data();
+    orphans.pop_back();
+    if (data.use_count() > 1 || !data->operation || data->operation.use_count() > 1) continue;
+    auto& more = data->operation->inputs;
+    orphans.insert(orphans.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+    more.clear();
+  }
+}
+
 Array::Array(std::shared_ptr<ArrayData> data, Shape shape)
     : data_(std::move(data)), shape_(std::move(shape)), strides_(dense_strides(shape_)) {}
 
 std::vector<Array> Array::make_all(std::vector<OutputSpec> specs, std::shared_ptr<const Primitive> primitive,
                                    std::vector<Array> inputs) {
+  for (const auto& input : inputs) require(bool(input), "[{}] an input is no array", primitive->name());
   auto operation = std::make_shared<Operation>();
   operation->primitive = std::move(primitive);
   operation->inputs = std::move(inputs);
@@ -63,12 +79,17 @@ Array Array::make(Shape shape, DType dtype, std::shared_ptr<const Primitive> pri
   return make_all({{std::move(shape), dtype}}, std::move(primitive), std::move(inputs)).front();
 }
 
-Array Array::empty(Shape shape, DType dtype, Arena* arena) {
+Array Array::on(std::shared_ptr<Storage> storage, Shape shape, DType dtype) {
   auto data = std::make_shared<ArrayData>();
   data->dtype = dtype;
   data->count = element_count(shape);
-  data->storage = (arena ? *arena : Device::current().arena()).allocate(data->count * size_of(dtype));
+  data->storage = std::move(storage);
   return Array(std::move(data), std::move(shape));
+}
+
+Array Array::empty(Shape shape, DType dtype, Arena* arena) {
+  auto storage = (arena ? *arena : Device::current().arena()).allocate(element_count(shape) * size_of(dtype));
+  return on(std::move(storage), std::move(shape), dtype);
 }
 
 Array Array::from_bytes(Shape shape, DType dtype, std::span<const std::byte> bytes, Arena* arena) {

@@ -36,6 +36,8 @@ struct Operation {
   std::vector<OutputSpec> specs;
   std::vector<std::weak_ptr<ArrayData>> outputs;
   int layer = -1;  ///< of the model, by LayerScope; -1 outside
+
+  ~Operation();
 };
 
 /// A lazy n-dimensional array: shape and strides over ArrayData. Copies are cheap and share the elements. Nothing runs
@@ -52,6 +54,8 @@ class Array {
   static Array from_bytes(Shape shape, DType dtype, std::span<const std::byte> bytes, Arena* arena = nullptr);
   /// Uploads values, rounded to nearest even into the dtype.
   static Array from_values(Shape shape, DType dtype, std::span<const double> values);
+  /// Elements on a storage that is large enough, as they are.
+  static Array on(std::shared_ptr<Storage> storage, Shape shape, DType dtype);
   /// Elements of unspecified value.
   static Array empty(Shape shape, DType dtype, Arena* arena = nullptr);
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <utility>
 
 #include "gpu/arena.h"
 #include "gpu/cache_dir.h"

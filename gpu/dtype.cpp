@@ -1,9 +1,11 @@
 #include "gpu/dtype.h"
 
 #include <Eigen/Core>
+#include <algorithm>
+#include <cmath>
 #include <cstring>
-#include <functional>
-#include <numeric>
+#include <limits>
+#include <type_traits>
 
 #include "gpu/error.h"
 
@@ -22,10 +24,27 @@ std::vector<double> widen(std::span<const std::byte> bytes) {
 }
 
 template <class T>
+T rounded(double value) {
+  if constexpr (std::is_integral_v<T>) {
+    if (std::isnan(value)) return 0;
+    return static_cast<T>(std::clamp(value, static_cast<double>(std::numeric_limits<T>::min()),
+                                     static_cast<double>(std::numeric_limits<T>::max())));
+  } else if constexpr (sizeof(T) == 2) {
+    // Eigen rounds through float32, and two roundings are not one: cut to the last place that the type has here first.
+    using Limits = std::numeric_limits<T>;
+    if (!std::isfinite(value) || value == 0) return T(static_cast<float>(value));
+    const int last_place = std::max(std::ilogb(value), Limits::min_exponent - 1) - (Limits::digits - 1);
+    return T(static_cast<float>(std::ldexp(std::nearbyint(std::ldexp(value, -last_place)), last_place)));
+  } else {
+    return static_cast<T>(value);
+  }
+}
+
+template <class T>
 std::vector<std::byte> narrow(std::span<const double> values) {
   std::vector<std::byte> out(values.size() * sizeof(T));
   for (std::size_t i = 0; i < values.size(); ++i) {
-    const T value = static_cast<T>(values[i]);
+    const T value = rounded<T>(values[i]);
     std::memcpy(out.data() + i * sizeof(T), &value, sizeof(T));
   }
   return out;
@@ -54,7 +73,14 @@ std::string_view name_of(DType dtype) {
 bool is_float(DType dtype) { return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16; }
 
 std::size_t element_count(const Shape& shape) {
-  return std::accumulate(shape.begin(), shape.end(), std::size_t{1}, std::multiplies<>());
+  constexpr std::size_t most = std::numeric_limits<std::size_t>::max() / 16;
+  if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return 0;
+  std::size_t count = 1;
+  for (const std::size_t length : shape) {
+    require(count <= most / length, "an array of shape {} is too large", shape);
+    count *= length;
+  }
+  return count;
 }
 
 std::vector<double> to_float64(std::span<const std::byte> bytes, DType dtype) {

@@ -41,7 +41,8 @@ unsigned index_of(std::vector<T>& list, const T& item) {
 }  // namespace
 
 Array CommandEncoder::temporary(Shape shape, DType dtype) {
-  return temporaries_.emplace_back(Array::empty(std::move(shape), dtype, &arena_));
+  auto storage = arena_.allocate(element_count(shape) * size_of(dtype), Arena::Use::scratch);
+  return temporaries_.emplace_back(Array::on(std::move(storage), std::move(shape), dtype));
 }
 
 Grid CommandEncoder::flat_groups(std::size_t count) const {
@@ -87,7 +88,7 @@ bool CommandEncoder::hazard(const std::vector<Array>& inputs, const std::vector<
 }
 
 /// More buffers than bindings: inputs from buffers other than the arena's move into it, largest last.
-void CommandEncoder::pack_inputs(std::vector<Array>& inputs, const std::vector<Array>& outputs) {
+void CommandEncoder::pack_inputs(const Kernel& kernel, std::vector<Array>& inputs, const std::vector<Array>& outputs) {
   const auto& limits = device_.limits();
   const auto bindings = [&] {
     std::vector<Dispatch::Range> ranges;
@@ -109,8 +110,9 @@ void CommandEncoder::pack_inputs(std::vector<Array>& inputs, const std::vector<A
     *x = packed;
     ++copies_;
   }
-  require(bindings() <= limits.ssbo_bindings, "{} arrays need {} storage bindings after packing, this device has {}",
-          inputs.size() + outputs.size(), bindings(), limits.ssbo_bindings);
+  require(bindings() <= limits.ssbo_bindings,
+          "[{}] {} inputs and {} outputs need {} storage bindings, inputs packed, this device has {}", kernel.name,
+          inputs.size(), outputs.size(), bindings(), limits.ssbo_bindings);
 }
 
 void CommandEncoder::dispatch(const Kernel& kernel, std::vector<Array> inputs, std::vector<Array> outputs,
@@ -148,7 +150,7 @@ void CommandEncoder::dispatch(const Kernel& kernel, std::vector<Array> inputs, s
         !x.data()->storage->buffer().texture())
       return LoadPath::ssbo;
     const auto& units = path == LoadPath::image ? dispatch.images : dispatch.texels;
-    const auto most = std::min(path == LoadPath::image ? limits.images : limits.textures, 16u);
+    const auto most = std::min(path == LoadPath::image ? limits.images : limits.textures, most_units);
     const bool bound = std::find(units.begin(), units.end(), x.data()->storage->buffer().texture()) != units.end();
     return bound || units.size() < most ? path : LoadPath::ssbo;
   };
@@ -183,17 +185,20 @@ void CommandEncoder::dispatch(const Kernel& kernel, std::vector<Array> inputs, s
   };
   assign();
   if (dispatch.slots.size() > limits.ssbo_bindings) {
-    pack_inputs(inputs, outputs);
+    pack_inputs(kernel, inputs, outputs);
     assign();
   }
 
+  for (const auto* list : {&inputs, &outputs})
+    for (const auto& array : *list) {
+      const auto& buffer = array.data()->storage->shared_buffer();
+      if (buffers_.insert(buffer).second) buffer->require_usable();
+      dispatch.bytes += static_cast<double>(array.nbytes());
+    }
   dispatch.program = &device_.programs().program(kernel, variant);
   dispatch.kernel = kernel.name;
   dispatch.grid = grid;
   dispatch.local_size = variant.local_size;
-  for (const auto* list : {&inputs, &outputs})
-    for (const auto& array : *list) dispatch.bytes += static_cast<double>(array.nbytes());
-
   params_.resize(align_up(params_.size(), limits.ubo_alignment));
   dispatch.params_offset = params_.size();
   const auto push = [&](auto value) {
@@ -206,8 +211,9 @@ void CommandEncoder::dispatch(const Kernel& kernel, std::vector<Array> inputs, s
     if (field.kind == Field::Kind::param) {
       const auto& value = params[field.index];
       const bool is_float = std::holds_alternative<float>(value);
-      require(is_float == (kernel.params[field.index].type == DType::f32), "[{}] param {} is declared {}", kernel.name,
-              kernel.params[field.index].name, name_of(kernel.params[field.index].type));
+      require(is_float == (kernel.params[field.index].type == DType::f32), "[{}] param {} is declared {}, received {}",
+              kernel.name, kernel.params[field.index].name, name_of(kernel.params[field.index].type),
+              is_float ? "a float" : "an integer");
       if (const auto* dynamic = std::get_if<Dynamic>(&value)) {
         patches_.push_back({params_.size(), *dynamic});
         push(dynamic->value());

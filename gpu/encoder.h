@@ -1,6 +1,8 @@
 #pragma once
 
+#include <memory>
 #include <optional>
+#include <set>
 #include <variant>
 #include <vector>
 
@@ -45,6 +47,8 @@ struct Dispatch {
 /// Records dispatches: binds arrays, packs parameters, tracks hazards. Primitives see this and nothing of GL.
 class CommandEncoder {
  public:
+  static constexpr unsigned most_units = 16;  ///< image or texture units that a dispatch uses
+
   explicit CommandEncoder(Device& device, Arena& arena) : device_(device), arena_(arena) {}
 
   /// Records `kernel` over `grid`. `params` in the order of kernel.params; a Dynamic is read anew at each run.
@@ -76,7 +80,7 @@ class CommandEncoder {
     std::size_t begin, end;
   };
   bool hazard(const std::vector<Array>& inputs, const std::vector<Array>& outputs);
-  void pack_inputs(std::vector<Array>& inputs, const std::vector<Array>& outputs);
+  void pack_inputs(const Kernel& kernel, std::vector<Array>& inputs, const std::vector<Array>& outputs);
 
   Device& device_;
   Arena& arena_;
@@ -85,7 +89,8 @@ class CommandEncoder {
   std::vector<Patch> patches_;
   std::vector<Touched> read_, written_;  ///< since the last barrier
   std::vector<Array> temporaries_;
-  std::size_t copies_ = 0;  ///< arrays packed or made contiguous on the way
+  std::set<std::shared_ptr<Buffer>> buffers_;  ///< that the dispatches name
+  std::size_t copies_ = 0;                     ///< arrays packed or made contiguous on the way
 };
 
 }  // namespace glassbox::gpu

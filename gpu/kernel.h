@@ -42,9 +42,11 @@ using Constants = std::vector<std::pair<std::string, int>>;
 /// dtype unpacking, load path, shared arrays. The body sees
 ///  - for an input x:  x[i] one element; x_load4(i) elements 4i..4i+3 (those past x_size are unspecified);
 ///    x_load4(row, i) the same within a row, zero past its end; x_load8(row, i, a, b) eight elements into two vec4;
+///    in both, i is of an eight that begins within the row;
 ///    x_size, x_row (length of the last axis), x_shape[d]; any float dtype reads as float, u32 as uint, i32 as int;
 ///    x_vec4 names the vector type;
-///  - for an output y: y[i] = v; y_store4(i, v); y_store4(row, i, v) which drops what is past the row's end;
+///  - for an output y: y[i] = v (and +=, ...); y_store4(i, v); y_store4(row, i, v) which drops what is past the row's
+///    end, with i as in x_load4;
 ///  - its params and constants by name, its shared arrays;
 ///  - group_id, local_id, global_id, flat_id and flat_group (indices over a grid folded into two axes), LOCAL_SIZE,
 ///    group_sum(v) and group_max(v) over the workgroup in a fixed order.

@@ -27,7 +27,8 @@ struct KernelBody {
   bool group_sum = false, group_max = false;
 };
 
-/// Throws Error where an include is unknown or an access does not close its brackets.
+/// Throws Error where an include is unknown, a name is none, is given twice or is reserved, an access does not close
+/// its brackets, or an input is written to.
 KernelBody parse_body(const Kernel& kernel);
 
 }  // namespace glassbox::gpu

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "gpu/device.h"
+#include "gpu/egl.h"
 #include "gpu/error.h"
 #include "gpu/recorder.h"
 #include "gpu/timer.h"
@@ -20,13 +21,29 @@ void poison(const Array& array) {
   array.data()->storage->buffer().write(array.data()->storage->offset(), std::as_bytes(std::span(words)));
 }
 
+/// The arena whose scratch a watched run is reading on this thread.
+thread_local const Arena* watched = nullptr;
+
+struct WatchScope {
+  explicit WatchScope(const Arena* arena) { watched = arena; }
+  ~WatchScope() { watched = nullptr; }
+};
+
+void require_not_watched(const Arena* arena) {
+  require(!watched || watched != arena, "no other plan can be recorded or run in an arena while one is watched there");
+}
+
 }  // namespace
 
 Plan Plan::record(std::span<const Array> outputs, const std::shared_ptr<Arena>& arena) {
+  for (const auto& output : outputs) require(bool(output), "an output of the plan is no array");
   Plan plan;
   plan.device_ = &Device::current();
+  plan.context_ = plan.device_->context();
   plan.arena_ = arena ? arena : plan.device_->arena().shared_from_this();
+  require_not_watched(plan.arena_.get());
   Recorder(plan).record(outputs);
+  plan.bound_slots_.resize(plan.device_->limits().ssbo_bindings);
   if (!plan.params_.empty()) {
     plan.params_buffer_ = std::make_unique<Buffer>(*plan.device_, plan.params_.size());
     plan.params_buffer_->write(0, plan.params_);
@@ -39,20 +56,28 @@ std::size_t Plan::barriers() const {
       std::count_if(dispatches_.begin(), dispatches_.end(), [](const Dispatch& d) { return d.barrier; }));
 }
 
+void Plan::begin() {
+  require_current(context_);
+  require_not_watched(arena_.get());
+  upload_params();
+  forget_bindings();
+}
+
 void Plan::upload_params() {
   if (patches_.empty()) return;
   for (const auto& patch : patches_) {
     const std::uint32_t value = patch.value.value();
     std::memcpy(params_.data() + patch.at, &value, sizeof value);
   }
-  params_buffer_->write(0, params_);
+  const std::size_t first = patches_.front().at, end = patches_.back().at + sizeof(std::uint32_t);
+  params_buffer_->write(first, std::span(params_).subspan(first, end - first));
 }
 
 void Plan::forget_bindings() {
   bound_program_ = 0;
-  bound_slots_.assign(16, {});
-  bound_images_.assign(16, 0);
-  bound_texels_.assign(16, 0);
+  std::fill(bound_slots_.begin(), bound_slots_.end(), Dispatch::Range{});
+  bound_images_.fill(0);
+  bound_texels_.fill(0);
 }
 
 void Plan::issue(const Dispatch& d) {
@@ -80,14 +105,16 @@ void Plan::issue(const Dispatch& d) {
 }
 
 void Plan::run() {
-  upload_params();
-  forget_bindings();
+  if (dispatches_.empty()) return;
+  begin();
   for (const auto& dispatch : dispatches_) issue(dispatch);
   device_->check("running kernels");
 }
 
 void Plan::run(const Watch& watch) {
-  upload_params();
+  if (steps_.empty()) return;
+  begin();
+  const WatchScope scope(arena_.get());
   for (const auto& step : steps_) {
     if (watch.poison)
       for (std::size_t i = 0; i < step.outputs.size(); ++i)
@@ -103,8 +130,8 @@ void Plan::run(const Watch& watch) {
 }
 
 std::vector<Timing> Plan::run_timed() {
-  upload_params();
-  forget_bindings();
+  if (dispatches_.empty()) return {};
+  begin();
   std::vector<Timing> timings(dispatches_.size());
   const auto microseconds = [](std::uint64_t from, std::uint64_t to) {
     return to > from ? static_cast<double>(to - from) / 1000.0 : 0.0;
@@ -118,7 +145,7 @@ std::vector<Timing> Plan::run_timed() {
       issue(dispatches_[i]);
       stamps.stamp(2 * i + 1);
     }
-    const std::uint64_t start = dispatches_.empty() ? 0 : stamps.read(0);
+    const std::uint64_t start = stamps.read(0);
     for (std::size_t i = 0; i < dispatches_.size(); ++i) {
       const auto begin = stamps.read(2 * i), end = stamps.read(2 * i + 1);
       timings[i] = {microseconds(start, begin), microseconds(begin, end)};

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -29,15 +31,17 @@ struct Timing {
 class Plan {
  public:
   /// Records what `outputs` need that is not evaluated yet. Their elements, and those of any other array of the graph
-  /// that the caller still holds, live until the arrays and the plan are gone; all others share memory where lifetimes
-  /// allow. `arena`: where arrays are laid; the device's where null.
+  /// that the caller still holds, live until the arrays and the plan are gone; all others share scratch where lifetimes
+  /// allow, also with the other plans of the arena. `arena`: where arrays are laid; the device's where null. Throws
+  /// Error for what a primitive refuses; then all arrays are as they were.
   static Plan record(std::span<const Array> outputs, const std::shared_ptr<Arena>& arena = nullptr);
   static Plan record(std::initializer_list<Array> outputs, const std::shared_ptr<Arena>& arena = nullptr) {
     return record(std::span(outputs.begin(), outputs.size()), arena);
   }
 
   struct Watch {
-    /// Around each step, with the device idle; intermediate arrays can be read here and only here.
+    /// Around each step, with the device idle; intermediate arrays can be read here and only here. Nothing may be
+    /// evaluated in the same arena meanwhile: its scratch is in use.
     std::function<void(const Step&)> before, after;
     bool poison = false;  ///< fill outputs with a pattern before their step: what a kernel forgets to write shows
   };
@@ -55,22 +59,25 @@ class Plan {
   Plan() = default;  ///< of nothing
 
  private:
+  void begin();
   void upload_params();
   void issue(const Dispatch& dispatch);
   void forget_bindings();
 
   Device* device_ = nullptr;
+  std::weak_ptr<const EglContext> context_;
   std::shared_ptr<Arena> arena_;
   std::vector<Step> steps_;
   std::vector<Dispatch> dispatches_;
   std::vector<CommandEncoder::Patch> patches_;
   std::vector<std::byte> params_;
   std::unique_ptr<Buffer> params_buffer_;
+  std::set<std::shared_ptr<Buffer>> buffers_;  ///< that the dispatches name
   std::size_t copies_ = 0;
 
   unsigned bound_program_ = 0;
   std::vector<Dispatch::Range> bound_slots_;
-  std::vector<unsigned> bound_images_, bound_texels_;
+  std::array<unsigned, CommandEncoder::most_units> bound_images_{}, bound_texels_{};
 
   friend class Recorder;
 };

@@ -36,67 +36,97 @@ void Recorder::collect(std::span<const Array> outputs) {
   }
   for (const auto& operation : order_)
     for (const auto& input : operation->inputs) ++uses_[input.data().get()].in_graph;
-  for (const auto& operation : order_)
-    for (const auto& weak : operation->outputs)
-      if (const auto data = weak.lock()) {
-        auto& use = uses_[data.get()];
-        use.external = data.use_count() - 1 > use.in_graph;  // less the one just locked
-      }
+  // Backwards, because what is written in place is held by whoever holds the result.
+  for (auto operation = order_.rbegin(); operation != order_.rend(); ++operation)
+    for (std::size_t i = 0; i < (*operation)->outputs.size(); ++i) {
+      const auto data = (*operation)->outputs[i].lock();
+      if (!data) continue;
+      auto& use = uses_[data.get()];
+      use.external = use.external || data.use_count() - 1 > use.in_graph;  // less the one just locked
+      const auto source = (*operation)->primitive->in_place(i);
+      if (source && use.external) uses_[(*operation)->inputs.at(*source).data().get()].external = true;
+    }
 }
 
 void Recorder::record(std::span<const Array> outputs) {
   collect(outputs);
-  for (const auto& operation : order_) record(*operation);
+  try {
+    for (const auto& operation : order_) record(*operation);
+  } catch (...) {
+    for (const auto& operation : order_)
+      for (const auto& weak : operation->outputs)
+        if (const auto data = weak.lock()) {
+          data->storage = nullptr;
+          data->operation = operation;
+        }
+    throw;
+  }
   plan_.dispatches_ = std::move(encoder_.dispatches_);
   plan_.params_ = std::move(encoder_.params_);
   plan_.patches_ = std::move(encoder_.patches_);
+  plan_.buffers_ = std::move(encoder_.buffers_);
   plan_.copies_ += encoder_.copies_;
 }
 
-void Recorder::record(Operation& operation) {
-  Step step{.primitive = operation.primitive, .inputs = operation.inputs, .layer = operation.layer};
-  std::vector<std::shared_ptr<Storage>> scratch;
-  for (auto& input : step.inputs) {
-    if (input.contiguous() || operation.primitive->accepts_strided()) continue;
-    const Array dense = copy(input);
-    uses_[dense.data().get()].external = true;  // until this operation has read it
-    dense.data()->operation->layer = operation.layer;
-    record(*std::shared_ptr(dense.data()->operation));
-    scratch.push_back(dense.data()->storage);
-    input = dense;
-    ++plan_.copies_;
+Array Recorder::dense_copy(const Array& input, int layer) {
+  const Array dense = copy(input);
+  dense.data()->operation->layer = layer;
+  uses_[dense.data().get()] = {.in_graph = 1};
+  if (const auto found = storages_.find(input.data()->storage.get()); found != storages_.end())
+    ++found->second.remaining;  // the copy reads it too
+  record(*std::shared_ptr(dense.data()->operation));
+  ++plan_.copies_;
+  return dense;
+}
+
+Array Recorder::lay_output(const Operation& operation, std::size_t i) {
+  const auto& spec = operation.specs[i];
+  const auto data = operation.outputs[i].lock();
+  const DataUse use = data ? uses_[data.get()] : DataUse{};  // an output that nobody holds is scratch
+  const auto source = operation.primitive->in_place(i);
+  Array out;
+  if (source) {
+    const Array& target = operation.inputs.at(*source);
+    require(target.contiguous() && target.offset() == 0, "[{}] writes input {} in place: it cannot be a view",
+            operation.primitive->name(), *source);
+    overwritten_.emplace(target.data().get(), operation.primitive->name());
+    out = target.reshape(spec.shape);
+  } else {
+    const auto bytes = element_count(spec.shape) * size_of(spec.dtype);
+    out = Array::on(plan_.arena_->allocate(bytes, use.external ? Arena::Use::array : Arena::Use::scratch), spec.shape,
+                    spec.dtype);
   }
+  const auto& storage = out.data()->storage;
+  const auto [held, fresh] = storages_.try_emplace(storage.get());
+  held->second.remaining += use.in_graph + 1;  // readers, and this operation
+  // Storage first met as the target of a write in place was there before the plan: it is not the plan's to recycle.
+  held->second.external = held->second.external || use.external || (source && fresh);
+  if (data) data->storage = storage;
+  return out;
+}
+
+void Recorder::record(const Operation& operation) {
+  Step step{.primitive = operation.primitive, .inputs = operation.inputs, .layer = operation.layer};
+  std::vector<Array> dense;
+  for (auto& input : step.inputs) {
+    if (const auto found = overwritten_.find(input.data().get()); found != overwritten_.end())
+      fail("[{}] reads an array that {} wrote over: it must read the result of that", operation.primitive->name(),
+           found->second);
+    if (!input.contiguous() && !operation.primitive->accepts_strided())
+      input = dense.emplace_back(dense_copy(input, operation.layer));
+  }
+  bool empty = true;
   for (std::size_t i = 0; i < operation.specs.size(); ++i) {
-    const auto& spec = operation.specs[i];
-    auto data = operation.outputs[i].lock();
-    const bool kept = data != nullptr;
-    const auto source = operation.primitive->in_place(i);
-    if (source)
-      require(operation.inputs[*source].contiguous() && operation.inputs[*source].offset() == 0,
-              "[{}] writes input {} in place: it cannot be a view", operation.primitive->name(), *source);
-    Array out =
-        source ? step.inputs[*source].reshape(spec.shape) : Array::empty(spec.shape, spec.dtype, plan_.arena_.get());
-    const auto storage = out.data()->storage;
-    if (kept) {
-      const auto& use = uses_[data.get()];
-      const auto [held, fresh] = storages_.try_emplace(storage.get());
-      held->second.remaining += use.in_graph;
-      // Storage first met as the target of a write in place was there before the plan: it is not the plan's to recycle.
-      held->second.external = held->second.external || use.external || (source && fresh);
-      data->storage = storage;
-    } else {
-      scratch.push_back(source ? nullptr : storage);
-    }
-    step.outputs.push_back(std::move(out));
+    step.outputs.push_back(lay_output(operation, i));
+    empty = empty && step.outputs.back().size() == 0;
   }
   step.first = encoder_.dispatches_.size();
-  operation.primitive->eval_gpu(encoder_, step.inputs, step.outputs);
+  if (!empty) operation.primitive->eval_gpu(encoder_, step.inputs, step.outputs);
   step.count = encoder_.dispatches_.size() - step.first;
   for (const auto& temporary : encoder_.temporaries_) temporary.data()->storage->recycle();
   encoder_.temporaries_.clear();
-  for (const auto& storage : scratch)
-    if (storage) storage->recycle();
-  for (const auto& input : operation.inputs) drop_use(input.data()->storage);
+  for (const Inputs arrays : {Inputs(step.outputs), Inputs(operation.inputs), Inputs(dense)})
+    for (const auto& array : arrays) drop_use(array.data()->storage);
   for (const auto& weak : operation.outputs)
     if (const auto data = weak.lock()) data->operation = nullptr;
   plan_.steps_.push_back(std::move(step));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <unordered_map>
 
 #include "gpu/plan.h"
@@ -14,7 +15,9 @@ class Recorder {
 
  private:
   void collect(std::span<const Array> outputs);
-  void record(Operation& operation);
+  void record(const Operation& operation);
+  Array dense_copy(const Array& input, int layer);
+  Array lay_output(const Operation& operation, std::size_t i);
   void drop_use(const std::shared_ptr<Storage>& storage);
 
   Plan& plan_;
@@ -29,7 +32,8 @@ class Recorder {
     long remaining = 0;
     bool external = false;
   };
-  std::unordered_map<const Storage*, StorageUse> storages_;  ///< of arrays this plan makes
+  std::unordered_map<const Storage*, StorageUse> storages_;        ///< of arrays this plan makes
+  std::unordered_map<const ArrayData*, std::string> overwritten_;  ///< by which primitive, in place
 };
 
 }  // namespace glassbox::gpu

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "gpu/error.h"
+#include "model/utf8.h"
 
 namespace glassbox::model {
 namespace {
@@ -33,8 +34,11 @@ std::string_view name_of(StopReason reason) {
 std::string StopFilter::push(std::string_view text) {
   if (stopped_) return "";
   held_ += text;
-  std::size_t first = std::string::npos;
-  for (const auto& stop : stops_) first = std::min(first, held_.find(stop));
+  std::size_t first = std::string::npos, end = std::string::npos;
+  for (const auto& stop : stops_)
+    if (const auto at = held_.find(stop);
+        at != std::string::npos && std::pair(at + stop.size(), at) < std::pair(end, first))
+      first = at, end = at + stop.size();
   if (first != std::string::npos) {
     stopped_ = true;
     return std::exchange(held_, {}).substr(0, first);
@@ -54,7 +58,10 @@ std::string StopFilter::finish() { return stopped_ ? "" : std::exchange(held_, {
 Generation generate(Engine& engine, const GenerateRequest& request,
                     const std::function<void(const GeneratedToken&)>& seen, const std::stop_token& stop,
                     const Progress& progress) {
-  for (const auto& text : request.stop_strings) require(!text.empty(), "a stop string is empty");
+  for (const auto& text : request.stop_strings) {
+    require(!text.empty(), "a stop string is empty");
+    require(!find_invalid_utf8(text), "a stop string is not valid UTF-8");
+  }
   require(!request.prompt.empty(), "the prompt is empty");
   require(request.prompt.size() < engine.context(),
           "the prompt has {} tokens, the context of {} leaves no room for an answer", request.prompt.size(),
@@ -110,7 +117,8 @@ Generation generate(Engine& engine, const GenerateRequest& request,
     }
     break;
   }
-  const auto rest = filter.push(decoder.finish()) + filter.finish();
+  auto rest = filter.push(decoder.finish());
+  rest += filter.finish();
   if (!rest.empty()) {
     result.text += rest;
     if (seen) seen({result.tokens.empty() ? choice.token : result.tokens.back(), rest, choice});

@@ -51,7 +51,8 @@ Generation generate(Engine& engine, const GenerateRequest& request,
                     const std::function<void(const GeneratedToken&)>& seen, const std::stop_token& stop = {},
                     const Progress& progress = nullptr);
 
-/// Holds text back while it may be the beginning of a stop string.
+/// Holds text back while it may be the beginning of a stop string. Of several the one that is complete first ends the
+/// text, so that it does not matter how tokens cut it.
 class StopFilter {
  public:
   explicit StopFilter(std::vector<std::string> stops) : stops_(std::move(stops)) {}

@@ -1,4 +1,5 @@
-// y[row] = index of the largest element, the lowest where several are; one row a workgroup. Indices below 2^24 are exact.
+// y[row] = index of the largest element, the lowest where several are; one row a workgroup. Indices below 2^24 are
+// exact.
 if (flat_group >= rows) return;
 float best = uintBitsToFloat(0xff800000u);
 uint at = 0xffffffffu;

@@ -1,5 +1,5 @@
-// The k largest of a row, largest first, the lower index first where equal: each pass finds the successor of the (value,
-// index) before it. One row a workgroup; passes begin..end.
+// The k largest of a row, largest first, the lower index first where equal: each pass finds the successor of the
+// (value, index) before it. One row a workgroup; passes begin..end.
 if (flat_group >= rows) return;
 float last = uintBitsToFloat(0x7f800000u), last_at = -1.0;
 if (begin > 0u) {

@@ -21,6 +21,21 @@ struct Options {
 /// Between devices or builds differences add up from kernel to kernel: the whole model's contract bounds them.
 constexpr double against_nmse = 1e-9;
 
+/// What two runs must have in common to be compared.
+std::string describe_run(std::span<const std::uint32_t> prompt, std::size_t count) {
+  return fmt::format("--tokens {} -n {}", fmt::join(prompt, ","), count);
+}
+
+/// Outputs saved by a run over the same tokens.
+model::Safetensors open_saved(const std::string& path, const std::string& run) {
+  auto file = model::Safetensors::open(path);
+  const auto saved = file.metadata().find("run");
+  require(saved != file.metadata().end(), "{}: was not written by glassbox diff --save", path);
+  require(saved->second == run, "{}: was saved for another prompt or -n ({}), this run is {}", path,
+          model::in_quotes(saved->second), model::in_quotes(run));
+  return file;
+}
+
 std::string tensor_name(const gpu::KernelError& error) { return fmt::format("{:05}.{}", error.index, error.name); }
 
 /// Outputs of every kernel, to a file or against those of one.
@@ -31,19 +46,19 @@ class Recording {
     outputs_.push_back(std::move(output));
   }
 
-  void save(const std::string& path) const {
+  void save(const std::string& path, const std::string& run) const {
     std::vector<model::SafetensorsTensor> tensors;
     for (const auto& output : outputs_)
       tensors.push_back({.name = output.name,
                          .dtype = "F32",
                          .shape = {output.values.size()},
                          .bytes = std::as_bytes(std::span(output.values))});
-    model::save_safetensors(path, tensors, {{"format", "glassbox-diff"}});
+    model::save_safetensors(path, tensors, {{"format", "glassbox-diff"}, {"run", run}});
   }
 
   /// Replaces each kernel's errors by those against the file's outputs.
-  void compare_with(const std::string& path, model::DiffReport& report) const {
-    const auto file = model::Safetensors::open(path);
+  void compare_with(const model::Safetensors& file, model::DiffReport& report) const {
+    const auto& path = file.file()->name();
     require(file.tensors().size() == outputs_.size(),
             "{}: holds {} kernels, this run has {}; use the same model, prompt, -n and --fusion", path,
             file.tensors().size(), outputs_.size());
@@ -115,9 +130,12 @@ void print_table(const model::DiffReport& report, const gpu::Device& device, boo
 int run(const Options& options, bool prompt_given) {
   const auto engine = options.model.load();
   const auto ids = prompt_ids(*engine, options.prompt, prompt_given, options.tokens, !options.no_bos);
+  const auto this_run = describe_run(ids, options.count);
+  std::optional<model::Safetensors> saved;  // read first: what is wrong with it need not wait for the run
+  if (!options.against.empty()) saved = open_saved(options.against, this_run);
   ProgressBar bar;
   Recording recording;
-  const bool record = !options.save.empty() || !options.against.empty();
+  const bool record = saved || !options.save.empty();
   auto report = model::diff(
       *engine, ids, options.count,
       [&](const gpu::KernelError& error, std::span<const double> values) {
@@ -125,8 +143,8 @@ int run(const Options& options, bool prompt_given) {
       },
       bar.callback());
   bar.clear();
-  if (!options.save.empty()) recording.save(options.save);
-  if (!options.against.empty()) recording.compare_with(options.against, report);
+  if (!options.save.empty()) recording.save(options.save, this_run);
+  if (saved) recording.compare_with(*saved, report);
   if (options.output == "json") {
     nlohmann::ordered_json kernels = nlohmann::ordered_json::array();
     for (const auto& error : report.kernels) kernels.push_back(to_json(error));
@@ -140,7 +158,7 @@ int run(const Options& options, bool prompt_given) {
         {"ok", report.ok()}};
     std::puts(json.dump(1).c_str());
   } else {
-    print_table(report, engine->device(), !options.against.empty());
+    print_table(report, engine->device(), saved.has_value());
   }
   return report.ok() ? 0 : 1;
 }
@@ -152,7 +170,9 @@ Command add(CLI::App& program, CLI::App*& self) {
   options->model.add_to(*self);
   auto* prompt = self->add_option("-p,--prompt", options->prompt, "Text");
   self->add_option("--tokens", options->tokens, "Token ids as 1,2,3, in place of a text");
-  self->add_option("-n,--n-predict", options->count, "Greedy tokens to go on for")->capture_default_str();
+  self->add_option("-n,--n-predict", options->count, "Greedy tokens to go on for")
+      ->check(CLI::Range(0, 1 << 30))
+      ->capture_default_str();
   self->add_option("-o,--output", options->output, "table or json")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();

@@ -206,7 +206,7 @@ TEST(Tokenizer, KnowsTheIdsOfStories260K) {
   EXPECT_TRUE(tokenizer.add_bos());
   EXPECT_EQ(tokenizer.encode("Once upon a time", true).front(), 1);
   EXPECT_ERROR(tokenizer.piece(99999), "token id 99999 is out of range, the vocabulary has 512");
-  EXPECT_ERROR(tokenizer.decode(Ids{-1}), "token id -1 is out of range, the vocabulary has 512");
+  EXPECT_ERROR(tokenizer.decode(Ids{512}), "token id 512 is out of range, the vocabulary has 512");
 }
 
 TEST(Tokenizer, TurnsWrittenSpecialsIntoTheirIds) {

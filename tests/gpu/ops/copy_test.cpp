@@ -60,14 +60,11 @@ INSTANTIATE_TEST_SUITE_P(All, CopyDtypes,
                          ::testing::Values(DType::f32, DType::f16, DType::bf16, DType::u32, DType::i32),
                          [](const auto& dtype) { return std::string(name_of(dtype.param)); });
 
-TEST_F(Copy, KeepsEveryBitPattern) {
+TEST_F(Copy, KeepsEveryBitOfIntegers) {
   std::vector<std::uint32_t> words{0, 0x80000000, 1, 0x007fffff, 0x7f800000, 0xff800000, 0x3f800001};
   for (int i = 0; i < 1000; ++i) words.push_back(static_cast<std::uint32_t>(random.engine()()));
-  for (const auto dtype : {DType::u32, DType::i32, DType::bf16}) {
-    const auto bytes = std::as_bytes(std::span(words));
-    const auto x = Array::from_bytes({bytes.size() / size_of(dtype)}, dtype, bytes);
-    if (dtype != DType::bf16) EXPECT_TRUE(copy(x).bytes() == x.bytes());
-  }
+  for (const auto dtype : {DType::u32, DType::i32})
+    check(Array::from_bytes({words.size()}, dtype, std::as_bytes(std::span(words))));
 }
 TEST_F(Copy, TakesLargeMatricesAcross) { check(random.normal({517, 301}).transpose({1, 0})); }
 TEST_F(Copy, OfNothingIsNothing) { EXPECT_TRUE(copy(zeros({0, 3})).bytes().empty()); }

@@ -57,7 +57,9 @@ class Rope : public GpuTest {
     expect_within_tolerance(y);
     const auto expected = by_definition(x, radians, first, pairing);
     expect_near(y, expected, gpu::storage_nmse(y.dtype()));
-    if (y.dtype() == DType::f32) EXPECT_LE(max_abs_error(y, expected), 1e-6);
+    if (y.dtype() == DType::f32) {
+      EXPECT_LE(max_abs_error(y, expected), 1e-6);
+    }
   }
 };
 

@@ -63,6 +63,9 @@ TEST_F(Softmax, TakesScoresOfTenThousandEitherWay) { check(random.normal({3, 50}
 TEST_F(Softmax, OfHugeDifferencesIsOneAndZeros) {
   EXPECT_THAT(softmax(array({1, 4}, {-3e38, 3e38, 0, 1e38})).values(), ::testing::ElementsAre(0, 1, 0, 0));
 }
+TEST_F(Softmax, DoesNotTakeThePaddingOfARowForAZero) {
+  for (const std::size_t n : {1, 2, 3, 5, 7}) check(random.uniform({3, n}, -1002, -1000));
+}
 TEST_F(Softmax, OfTinyValuesIsUniform) { check(random.normal({2, 16}, DType::f32, 1e-30)); }
 TEST_F(Softmax, GivesNothingToMinusInfinity) {
   const auto y = softmax(array({1, 5}, {-infinity, 0, -infinity, 0, -infinity}));
