@@ -1,5 +1,6 @@
 #include "include/exp.glsl"
-// tanh within 2 ulp, or 3 where `precise` is not to be had. Near 0, where 1 - 2/(exp(2x)+1) cancels, the odd Taylor series to x^13 (|x| <= 0.35: error 3e-9).
+// tanh within 3 ulp (2 where division is correctly rounded). Near 0, where 1 - 2/(exp(2x)+1) cancels, the odd Taylor
+// series to x^13 (|x| <= 0.35: error 3e-9).
 float tanh_accurate(float x) {
     float a = abs(x);
     if (a > 0.35) return sign(x) * (1.0 - 2.0 / (exp_accurate(2.0 * a) + 1.0));

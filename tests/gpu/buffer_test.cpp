@@ -65,11 +65,12 @@ TEST_F(BufferTest, RefusesWhatLiesOutside) {
 }
 
 TEST_F(BufferTest, ThatCannotBeHadIsAnErrorAndTheContextGoesOn) {
-  for (const std::size_t bytes : {std::size_t{1} << 45, std::numeric_limits<std::size_t>::max() / 2})
-    EXPECT_ERROR(Buffer(device(), bytes), "allocating a buffer of");
+  EXPECT_ERROR(Buffer(device(), std::numeric_limits<std::size_t>::max() / 2), "allocating a buffer of");
+  // 32 TiB: some GPU drivers promise them and fail at the first touch.
+  if (device().features().software) EXPECT_ERROR(Buffer(device(), std::size_t{1} << 45), "allocating a buffer of");
   EXPECT_ERROR(Buffer(device(), std::numeric_limits<std::size_t>::max()), "cannot have");
   EXPECT_ERROR(Buffer(device(), 0), "cannot have 0 bytes");
-  if (device().features().buffer_storage)
+  if (device().features().buffer_storage && device().features().software)
     EXPECT_ERROR(Buffer(device(), std::size_t{1} << 45, Buffer::Access::mapped), "allocating a buffer of");
   EXPECT_EQ(glGetError(), static_cast<GLenum>(GL_NO_ERROR));
   Buffer small(device(), 64);

@@ -122,7 +122,7 @@ TEST_F(BodyOnGpu, ReadsAndWritesElements) {
 TEST_F(BodyOnGpu, UpdatesElements) {
   EXPECT_THAT(run("if (flat_id >= 8u) return; uint i = flat_id; y[i] = 5.0; y[i] += x[i]; y[i] *= 2.0; y[i] -= 1.0; "
                   "y[i] /= 3.0;"),
-              ElementsAre(3, 23.0f / 3, 43.0f / 3, 21, 83.0f / 3, 103.0f / 3, 41, 143.0f / 3));
+              ElementsAre(3, 29.0f / 3, 49.0f / 3, 23, 89.0f / 3, 109.0f / 3, 43, 149.0f / 3));
 }
 TEST_F(BodyOnGpu, TakesArraysWithinMacrosAndLoops) {
   EXPECT_THAT(run("#define TWICE(i) (x[i] * 2.0)\nif (flat_id == 0u)\n  for (uint i = 0u; i < y_size; y[i] = TWICE(i), "

@@ -6,6 +6,7 @@
 #include "gpu/ops/elementwise.h"
 #include "gpu/ops/matmul.h"
 #include "gpu/ops/rms_norm.h"
+#include "gpu/ops/rope.h"
 #include "tests/gpu_support.h"
 #include "tests/gpu_values.h"
 
@@ -163,8 +164,9 @@ TEST_F(ProfiledPlan, RecordsEachDispatchWithItsLayerAndItsPrimitivesCost) {
 }
 
 TEST_F(ProfiledPlan, SharesAPrimitivesCostAmongItsDispatches) {
-  // A single half cannot be stored alone: the gather is computed in float32 and rounded by a second dispatch.
-  const auto y = gpu::copy(random.normal({6, 10}, DType::f16).transpose({1, 0}));
+  // A single half cannot be stored alone: RoPE computes its pairs in float32 and a second dispatch rounds them.
+  const auto y = gpu::rope(random.normal({3, 2, 8}, DType::f16), gpu::rope_frequencies(std::vector<double>(4, 0.5)),
+                           gpu::Dynamic(7), gpu::RopePairing::half_split);
   auto plan = gpu::Plan::record({y});
   ASSERT_EQ(plan.steps().size(), 1u);
   profile.run(plan, "once", 0, 1);
@@ -173,7 +175,7 @@ TEST_F(ProfiledPlan, SharesAPrimitivesCostAmongItsDispatches) {
   ASSERT_GT(dispatches.size(), 1u);
   double bytes = 0;
   for (const auto& d : dispatches) bytes += d.cost.bytes;
-  EXPECT_DOUBLE_EQ(bytes, 2.0 * 2 * 60);
+  EXPECT_DOUBLE_EQ(bytes, 2.0 * 2 * 48 + 4 * 2 * 4);
   EXPECT_NEAR(dispatches[0].cost.bytes / dispatches[1].cost.bytes,
               plan.dispatches()[0].bytes / plan.dispatches()[1].bytes, 1e-9);
 }
