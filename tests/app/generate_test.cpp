@@ -19,7 +19,7 @@ class GenerateCommand : public ::testing::Test {
  protected:
   GenerateCommand() {
     std::filesystem::create_directories(model);
-    testing::write_file(model / "tokenizer.model", testing::letter_tokenizer(280));
+    testing::write_file(dir.path() / "letters" / "tokenizer.model", testing::letter_tokenizer(280));
     auto& head = tiny.tensors.at("lm_head.weight").values;
     for (std::size_t i = 0; i < testing::first_letter * tiny.s.hidden; ++i) head[i] *= 0.01F;
     tiny.write(model, {{"max_position_embeddings", 4096}});
@@ -38,7 +38,7 @@ TEST(GenerateStories, TellsTheReferenceText) {
   REQUIRE_SHARED("models/stories260K");
   const auto text = output_of(
       {"generate", "-m", shared_dir() / "models/stories260K", "-p", "Once upon a time", "-n", "16", "--temp", "0"});
-  EXPECT_EQ(text, ", there was a little girl named Lily. She loved to play outside\n");
+  EXPECT_EQ(text, ", there was a little girl named Lily. She loved to play\n");
 }
 
 TEST_F(GenerateCommand, JsonIsOneObjectWithAllThatHappened) {
@@ -61,9 +61,13 @@ TEST_F(GenerateCommand, PrintsTheTextAsJsonHasIt) {
   json.emplace_back("--json");
   EXPECT_EQ(output_of(generate(same)), json_of(generate(json))["text"].get<std::string>() + "\n");
 }
-TEST_F(GenerateCommand, ATextBeginsWithBosUnlessToldOtherwise) {
-  EXPECT_EQ(json_of(generate({"-p", "abc", "-n", "1", "--json"}))["prompt_tokens"][0], 1);
-  EXPECT_NE(json_of(generate({"-p", "abc", "-n", "1", "--no-bos", "--json"}))["prompt_tokens"][0], 1);
+TEST(GenerateStories, ATextBeginsWithBosUnlessToldOtherwise) {
+  REQUIRE_SHARED("models/stories260K");
+  const Arguments same{"generate", "-m", shared_dir() / "models/stories260K", "-p", "abc", "-n", "1", "--json"};
+  auto without = same;
+  without.emplace_back("--no-bos");
+  EXPECT_EQ(json_of(same)["prompt_tokens"], (std::vector<int>{1, 261, 430, 429}));
+  EXPECT_EQ(json_of(without)["prompt_tokens"], (std::vector<int>{261, 430, 429}));
 }
 TEST_F(GenerateCommand, SeedsReproduce) {
   const auto text = [&](const char* seed) {
