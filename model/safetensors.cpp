@@ -110,7 +110,12 @@ class PartialFile {
  public:
   explicit PartialFile(const std::filesystem::path& target)
       : target_(target), path_(target.string() + ".partial-" + std::to_string(::getpid())) {
-    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    // A device or a pipe is written to, never replaced by a file of its name.
+    std::error_code ignored;
+    in_place_ = std::filesystem::exists(target, ignored) && !std::filesystem::is_regular_file(target, ignored);
+    if (in_place_) path_ = target_;
+    descriptor_ =
+        ::open(path_.c_str(), in_place_ ? O_WRONLY | O_CLOEXEC : O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     check(descriptor_ >= 0);
   }
   PartialFile(const PartialFile&) = delete;
@@ -118,7 +123,7 @@ class PartialFile {
   ~PartialFile() {
     if (descriptor_ < 0) return;
     ::close(descriptor_);
-    ::unlink(path_.c_str());
+    if (!in_place_) ::unlink(path_.c_str());
   }
   void write(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
@@ -129,8 +134,10 @@ class PartialFile {
     }
   }
   void give_name() {
-    check(::fsync(descriptor_) == 0);  // some file systems report a full disk only here
-    check(::rename(path_.c_str(), target_.c_str()) == 0);
+    if (!in_place_) {
+      check(::fsync(descriptor_) == 0);  // some file systems report a full disk only here
+      check(::rename(path_.c_str(), target_.c_str()) == 0);
+    }
     ::close(std::exchange(descriptor_, -1));
   }
 
@@ -138,6 +145,7 @@ class PartialFile {
   void check(bool ok) const { require(ok, "{}: cannot be written: {}", target_.string(), std::strerror(errno)); }
 
   std::filesystem::path target_, path_;
+  bool in_place_ = false;
   int descriptor_ = -1;
 };
 
