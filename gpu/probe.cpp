@@ -95,14 +95,18 @@ LoadPathProbe probe_load_path(Device& device) {
   const auto file = directory ? *directory / (device.cache_key() + "-load-path.json") : std::filesystem::path();
   if (directory) {
     std::ifstream cached(file);
-    const auto json = nlohmann::json::parse(cached, nullptr, false);
+    std::string text;
+    std::getline(cached, text);
+    const auto json = nlohmann::json::parse(text, nullptr, false);
     if (json.is_array() && json.size() == 3 &&
-        std::all_of(json.begin(), json.end(), [](const auto& v) { return v.is_number(); })) {
+        std::all_of(json.begin(), json.end(), [](const auto& v) { return v.is_number() && v >= 0; })) {
       for (std::size_t i = 0; i < 3; ++i) probe.gigabytes_per_second[i] = json[i];
     }
   }
   if (probe.gigabytes_per_second[0] == 0) {
-    const std::size_t bytes = device.features().software ? std::size_t{8} << 20 : std::size_t{256} << 20;
+    const std::size_t bytes = device.features().software
+                                  ? std::size_t{8} << 20
+                                  : std::min<std::size_t>(std::size_t{256} << 20, device.limits().ssbo_block_bytes / 2);
     for (const auto path : {LoadPath::ssbo, LoadPath::image, LoadPath::texel}) {
       Array result;
       auto plan = read_plan(device, path, bytes, result);

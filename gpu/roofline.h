@@ -21,7 +21,7 @@ struct Roofline {
 };
 
 enum class Measure { cached /* once per driver, kept on disk */, anew };
-/// The ceilings of this device; takes a second or two where they are not cached.
+/// The ceilings of this device; takes two or three seconds where they are not cached.
 Roofline measured_roofline(Device& device, Measure measure = Measure::cached);
 
 }  // namespace glassbox::gpu

@@ -218,7 +218,7 @@ Command add(CLI::App& program, CLI::App*& self) {
   return [options, prompt] { return run(*options, prompt->count() > 0); };
 }
 
-const CommandRegistration registered{50, add};
+const CommandRegistration registered{55, add};
 
 }  // namespace
 }  // namespace glassbox::app

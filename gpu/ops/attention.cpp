@@ -130,7 +130,7 @@ const Registration registered{
           size == SampleSize::bench
               ? std::vector<Case>{{1, 32, 8, 128, 1024}, {64, 32, 8, 128, 1024}}
               : std::vector<Case>{
-                    {1, 1, 1, 2, 1}, {3, 4, 2, 6, 9}, {5, 8, 2, 16, 70}, {2, 3, 1, 48, 130}, {1, 2, 2, 64, 301}};
+                    {1, 8, 8, 2, 1}, {3, 4, 2, 6, 9}, {5, 8, 2, 16, 70}, {2, 3, 1, 48, 130}, {1, 2, 2, 64, 301}};
       for (const auto& c : cases)
         for (const auto dtype : {DType::f32, DType::f16}) {
           const auto first = static_cast<std::uint32_t>(

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "gpu/custom_kernel.h"
 #include "gpu/encoder.h"
 #include "gpu/plan.h"
 #include "gpu/primitive.h"
@@ -29,27 +30,18 @@ struct Launch {
   std::optional<gpu::Grid> grid = {};
 };
 
-/// A kernel typed at run time as a primitive: the path that built-in ones take.
-struct TextPrimitive final : gpu::Primitive {
-  explicit TextPrimitive(Launch what) : launch(std::move(what)) {}
-  Launch launch;
-
-  std::string_view name() const override { return launch.kernel.name; }
-  void eval_gpu(gpu::CommandEncoder& encoder, gpu::Inputs in, gpu::Outputs out) const override {
-    const auto size = launch.options.local_size ? launch.options.local_size : encoder.map_size();
-    encoder.dispatch(launch.kernel, {in.begin(), in.end()}, {out.begin(), out.end()}, launch.params,
-                     launch.grid.value_or(encoder.flat_invocations(launch.invocations, size)), launch.options);
-  }
-  void eval_cpu(gpu::Reference, gpu::ReferenceOut) const override { fail("[{}] has no reference", name()); }
-};
-
-inline std::vector<gpu::Array> launch_all(Launch launch, std::vector<gpu::Array> inputs) {
-  auto outputs = launch.outputs;
-  return gpu::Array::make_all(std::move(outputs), std::make_shared<TextPrimitive>(std::move(launch)),
-                              std::move(inputs));
+/// The way a person's kernel takes; its grid is the encoder's for that many invocations.
+inline std::vector<gpu::Array> launch_all(const Launch& launch, std::vector<gpu::Array> inputs) {
+  auto& current = gpu::Device::current();
+  const gpu::CommandEncoder encoder(current, current.arena());
+  const auto size = launch.options.local_size ? launch.options.local_size : encoder.map_size();
+  return gpu::kernel(launch.kernel, std::move(inputs), launch.outputs,
+                     {.params = launch.params,
+                      .grid = launch.grid.value_or(encoder.flat_invocations(launch.invocations, size)),
+                      .options = launch.options});
 }
-inline gpu::Array launch(Launch what, std::vector<gpu::Array> inputs) {
-  return launch_all(std::move(what), std::move(inputs)).front();
+inline gpu::Array launch(const Launch& what, std::vector<gpu::Array> inputs) {
+  return launch_all(what, std::move(inputs)).front();
 }
 
 /// y[i] = EXPRESSION of x[i], i and the params, one invocation an element; float32 to float32.

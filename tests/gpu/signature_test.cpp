@@ -78,8 +78,9 @@ TEST_P(EveryAccess, MovesEveryValueThroughRowsOfAnyLength) {
       expect_same_elements(outputs[i], x, every_access.outputs[i].c_str());
     // x[i] and rows that start anywhere need words; else the bytes come through the door that was asked for.
     const auto& first = plan.dispatches().front();
-    if (device().features().texel_buffers && length % 4 == 0)
+    if (device().features().texel_buffers && length % 4 == 0) {
       EXPECT_EQ(first.images.size() + 2 * first.texels.size(), static_cast<std::size_t>(path));
+    }
   }
 }
 INSTANTIATE_TEST_SUITE_P(DTypesAndPaths, EveryAccess,
