@@ -213,8 +213,8 @@ int bench(const Options& options) {
                            .dump(1));
   } else {
     fmt::print(
-        "{}\n{}; ceilings of {}: {:.1f} GB/s read, {:.1f} GFLOP/s\nrandom data, median of 9 runs, time in kernels "
-        "without the gaps between; ratio: composed over fused\n\n{}",
+        "{}\n{}\nceilings measured {}: {:.1f} GB/s read, {:.1f} GFLOP/s\nrandom data, median of 9 runs, time in "
+        "kernels without the gaps between; ratio: composed over fused\n\n{}",
         device->renderer(), gpu::measured_by(*device), roofline.date, roofline.bytes_per_second / 1e9,
         roofline.flops_per_second / 1e9, table.text());
   }
