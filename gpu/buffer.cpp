@@ -7,6 +7,7 @@
 #include "gpu/device.h"
 #include "gpu/egl.h"
 #include "gpu/error.h"
+#include "gpu/staging.h"
 
 namespace glassbox::gpu {
 namespace {
@@ -100,16 +101,7 @@ void Buffer::read(std::size_t offset, std::span<std::byte> bytes) const {
     std::memcpy(bytes.data(), map_ + offset, bytes.size());
     return;
   }
-  glBindBuffer(GL_SHADER_STORAGE_BUFFER, id_);
-  glMemoryBarrier(GL_BUFFER_UPDATE_BARRIER_BIT);
-  const void* map = glMapBufferRange(GL_SHADER_STORAGE_BUFFER, static_cast<GLintptr>(offset),
-                                     static_cast<GLsizeiptr>(bytes.size()), GL_MAP_READ_BIT);
-  if (!map) {
-    device_.check(fmt::format("mapping {} bytes of a buffer for reading", bytes.size()));
-    fail("{}: cannot map {} bytes of a buffer for reading", device_.renderer(), bytes.size());
-  }
-  std::memcpy(bytes.data(), map, bytes.size());
-  glUnmapBuffer(GL_SHADER_STORAGE_BUFFER);
+  device_.staging().read(id_, offset, bytes);
 }
 
 }  // namespace glassbox::gpu

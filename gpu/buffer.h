@@ -16,7 +16,7 @@ class Buffer {
  public:
   /// How the CPU reaches the bytes.
   enum class Access {
-    copied /* glBufferSubData, glMapBufferRange per transfer */,
+    copied /* glBufferSubData to write, Staging to read */,
     mapped /* one persistent coherent map */
   };
 

@@ -11,6 +11,7 @@
 #include "gpu/error.h"
 #include "gpu/probe.h"
 #include "gpu/program_cache.h"
+#include "gpu/staging.h"
 
 namespace glassbox::gpu {
 namespace {
@@ -110,6 +111,7 @@ Device::Device(const Options& options) : index_(options.index) {
   current_device = this;
   try {
     programs_ = std::make_unique<ProgramCache>(*this);
+    staging_ = std::make_unique<Staging>(*this);
     arena_ = std::make_shared<Arena>(*this);
     const auto timer = probe_timer(*this);
     timer_source_ = timer.source;
@@ -127,6 +129,7 @@ Device::Device(const Options& options) : index_(options.index) {
     check("opening the device");
   } catch (...) {
     arena_.reset();
+    staging_.reset();
     programs_.reset();
     current_device = nullptr;
     throw;
@@ -135,6 +138,7 @@ Device::Device(const Options& options) : index_(options.index) {
 
 Device::~Device() {
   arena_.reset();
+  staging_.reset();
   programs_.reset();
   current_device = nullptr;
 }

@@ -13,6 +13,7 @@ namespace glassbox::gpu {
 class Arena;
 class EglContext;
 class ProgramCache;
+class Staging;
 
 /// How a kernel reads its inputs: the same bytes through three doors (DESIGN: their speed differs by 5x on llvmpipe).
 enum class LoadPath : std::uint8_t { ssbo, image, texel };
@@ -88,6 +89,7 @@ class Device {
 
   ProgramCache& programs() { return *programs_; }
   Arena& arena() { return *arena_; }
+  Staging& staging() { return *staging_; }
 
   /// Waits until the device is idle.
   void finish();
@@ -114,6 +116,7 @@ class Device {
   std::string timer_verdict_;
   std::unique_ptr<ProgramCache> programs_;
   std::shared_ptr<Arena> arena_;
+  std::unique_ptr<Staging> staging_;
 };
 
 }  // namespace glassbox::gpu

@@ -72,8 +72,8 @@ const ChatTemplate& Engine::chat_template() const {
 }
 
 void Engine::warm(const Progress& progress) {
-  // Drivers generate code at the first dispatch: a chunk and a token now, so that the first real ones do not wait. What
-  // they write into the cache is written over before anything reads it.
+  // Drivers generate code at the first dispatch: a chunk and a token now, so that the first real ones do not wait. The
+  // cache is cleared after: how long a chunk is must not show in what a diff saves of it.
   const std::vector<std::uint32_t> ids(chunk_, 0);
   const std::size_t counts[] = {chunk_, 1};
   for (std::size_t i = 0; i < 2; ++i) {
@@ -84,6 +84,7 @@ void Engine::warm(const Progress& progress) {
     ready.plan.run();
     device_->finish();
   }
+  cache_.clear();
   if (progress) progress("compiling kernels", 2, 2);
 }
 

@@ -81,9 +81,8 @@ Llama::Llama(const ModelConfig& config, Uploader& upload, const Weights& weights
 KvCache Llama::make_cache(std::size_t capacity, gpu::DType dtype) const {
   KvCache cache{.capacity = capacity};
   const gpu::Shape shape{config_.num_key_value_heads, capacity, config_.head_dim};
-  const std::vector<std::byte> zeros(gpu::element_count(shape) * gpu::size_of(dtype));
   for (std::size_t i = 0; i < layers_.size(); ++i)
-    for (auto* list : {&cache.keys, &cache.values}) list->push_back(gpu::Array::from_bytes(shape, dtype, zeros));
+    for (auto* list : {&cache.keys, &cache.values}) list->push_back(gpu::Array::empty(shape, dtype));
   return cache;
 }
 

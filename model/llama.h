@@ -20,6 +20,7 @@ class Llama {
  public:
   Llama(const ModelConfig& config, Uploader& upload, const Weights& weights, gpu::Fusion fusion);
 
+  /// Of unspecified content.
   KvCache make_cache(std::size_t capacity, gpu::DType dtype) const;
 
   /// Logits float32 [T or 1, vocab] of the tokens u32 [T] at positions position, position + 1, ..., whose keys and

@@ -107,7 +107,9 @@ TEST_F(ArrayTest, ViewsOfViewsAreWhatPlainLoopsSay) {
           m = reshaped(m);
       }
     }
-    ASSERT_EQ(m.array.values(), m.values) << fmt::format("{} {}", m.array.shape(), m.array.strides());
+    SCOPED_TRACE(fmt::format("{} {}, strides {}, from {}", name_of(m.array.dtype()), m.array.shape(), m.array.strides(),
+                             m.array.offset()));
+    ASSERT_EQ(m.array.values(), m.values);
     ASSERT_EQ(gpu::copy(m.array).values(), m.values) << "the GPU walks the same strides";
     ASSERT_EQ(average(m.array, m.array).values(), m.values) << "a kernel sees it contiguous";
   }
