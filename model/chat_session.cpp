@@ -216,9 +216,7 @@ ChatAnswer ChatSession::answer(const Prompt& prompt, const Seen& seen, const std
   thread_.push_back(std::move(message));
   auto& streamed = thread_.back();
   const auto keep = [&](const GeneratedToken& token) {
-    // The call for text that was held back to the end repeats a token: either its choice is the end token, or the
-    // context did not grow since the call before.
-    if (token.id != token.choice.token || engine_.tokens().size() != prompt.ids.size() + streamed.tokens.size()) return;
+    if (token.rest) return;
     auto text = token.text;
     if (streamed.content.empty()) text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
     if (writer) writer->append(token.id, text);

@@ -121,7 +121,7 @@ Generation generate(Engine& engine, const GenerateRequest& request,
   rest += filter.finish();
   if (!rest.empty()) {
     result.text += rest;
-    if (seen) seen({result.tokens.empty() ? choice.token : result.tokens.back(), rest, choice});
+    if (seen) seen({result.tokens.empty() ? choice.token : result.tokens.back(), rest, choice, true});
   }
   return result;
 }

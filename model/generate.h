@@ -24,6 +24,7 @@ struct GeneratedToken {
   std::uint32_t id;
   std::string_view text;
   const Choice& choice;
+  bool rest = false;  ///< no new token: text that was held back came free at the end; id and choice repeat the last
 };
 
 enum class StopReason { end /* the model's own token */, stop_string, length, context, cancelled };
@@ -44,8 +45,8 @@ struct Generation {
   }
 };
 
-/// Continues a prompt token by token. `seen` is called for each token in order, the last time with an id that repeats
-/// the last token's where text held back comes free at the end. `stop` ends it within one token (one chunk while the
+/// Continues a prompt token by token. `seen` is called for each token in order, and once more where text that was
+/// held back comes free at the end (GeneratedToken::rest). `stop` ends it within one token (one chunk while the
 /// prompt is read). Throws Error as Engine::feed and Sampler do, and where the prompt fills the context.
 Generation generate(Engine& engine, const GenerateRequest& request,
                     const std::function<void(const GeneratedToken&)>& seen, const std::stop_token& stop = {},

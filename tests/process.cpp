@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -105,8 +106,10 @@ ProcessResult run_process(const Arguments& arguments, std::string_view input, co
     if (waits[2].revents) read_end(err, result.err);
   }
   int status = 0;
-  waitpid(process, &status, 0);
+  rusage usage{};
+  wait4(process, &status, 0, &usage);
   result.exit_code = code_of(status);
+  result.peak_bytes = static_cast<std::size_t>(usage.ru_maxrss) * 1024;
   return result;
 }
 

@@ -19,6 +19,7 @@ constexpr std::chrono::seconds patience{120};
 struct ProcessResult {
   int exit_code;  ///< the signal's number, negative, where one ended it
   std::string out, err;
+  std::size_t peak_bytes = 0;  ///< most memory it ever had resident
 };
 
 /// Runs a program to its end with `input` on its stdin. Throws Error, and kills it, where it takes longer than
