@@ -79,7 +79,7 @@ std::vector<KernelError> Differ::run(Plan& plan, const Seen& seen) {
       if (i == 0) first = std::move(values);
     }
     error.ok = error.isolated.nmse <= error.tolerance.nmse && error.isolated.max_abs <= error.tolerance.max_abs;
-    if (seen) seen(error, first);
+    if (seen) seen(error, first, expected[0].values);
     errors.push_back(std::move(error));
   };
   plan.run(watch);

@@ -28,8 +28,10 @@ class Differ {
  public:
   explicit Differ(bool accumulate = false) : accumulate_(accumulate) {}
 
-  /// Called after each step with the values the GPU computed for output 0.
-  using Seen = std::function<void(const KernelError&, std::span<const double> values)>;
+  /// Called after each step with what the GPU computed for output 0, and what eval_cpu makes of the same inputs. What
+  /// it throws ends the run.
+  using Seen =
+      std::function<void(const KernelError&, std::span<const double> values, std::span<const double> reference)>;
 
   /// Runs the plan, outputs poisoned beforehand, and compares every step.
   std::vector<KernelError> run(Plan& plan, const Seen& seen = nullptr);

@@ -87,22 +87,61 @@ ChatAnswer ChatSession::ask(std::string_view text, const Seen& seen, const std::
   question.content = text;
   auto thread = thread_;
   thread.push_back(question);
-  const auto prompt = fit(thread);
+  const auto prompt = fit(thread, first_);
   if (store_) {
     if (!conversation_) conversation_ = store_->create(title_of(text), engine_.files().name, system_prompt_);
     thread.back().conversation = *conversation_;
     thread.back().id = store_->add_message(*conversation_, question.parent, question.role, text);
   }
   thread_ = std::move(thread);
-  return answer(prompt, seen, stop, progress);
+  return answer(prompt, {}, seen, stop, progress);
 }
 
 ChatAnswer ChatSession::regenerate(const Seen& seen, const std::stop_token& stop, const Progress& progress) {
   const auto after = std::find_if(thread_.rbegin(), thread_.rend(), is_question).base();
   require(after != thread_.begin(), "there is no question to answer again");
-  const auto prompt = fit({thread_.begin(), after});
+  const auto prompt = fit({thread_.begin(), after}, first_);
   thread_.erase(after, thread_.end());
-  return answer(prompt, seen, stop, progress);
+  return answer(prompt, {}, seen, stop, progress);
+}
+
+ChatAnswer ChatSession::answer_again(std::int64_t message, std::span<const std::uint32_t> begin, const Seen& seen,
+                                     const std::stop_token& stop, const Progress& progress) {
+  const auto found =
+      std::find_if(thread_.begin(), thread_.end(), [&](const StoredMessage& m) { return m.id == message; });
+  require(found != thread_.end() && !is_question(*found), "message {} is no answer of this thread", message);
+  for (const auto id : begin)
+    require(id < engine_.tokenizer().vocab_size(), "token id {} is out of range, the vocabulary has {}", id,
+            engine_.tokenizer().vocab_size());
+  const auto prompt = fit({thread_.begin(), found}, first_seen(found - thread_.begin()));
+  require(prompt.ids.size() + begin.size() < engine_.context(),
+          "the answer's beginning of {} tokens leaves no room in the context of {}", begin.size(), engine_.context());
+  const std::vector<std::uint32_t> kept(begin.begin(), begin.end());  // may be the message's own
+  thread_.erase(found, thread_.end());
+  return answer(prompt, kept, seen, stop, progress);
+}
+
+std::vector<std::uint32_t> ChatSession::prompt_of(std::int64_t message) const {
+  const auto found =
+      std::find_if(thread_.begin(), thread_.end(), [&](const StoredMessage& m) { return m.id == message; });
+  require(found != thread_.end() && !is_question(*found), "message {} is no answer of this thread", message);
+  return fit({thread_.begin(), found}, first_seen(found - thread_.begin())).ids;
+}
+
+void ChatSession::cut_before(std::int64_t message) {
+  const auto found =
+      std::find_if(thread_.begin(), thread_.end(), [&](const StoredMessage& m) { return m.id == message; });
+  require(found != thread_.end(), "message {} is not in this thread", message);
+  thread_.erase(found, thread_.end());
+  first_ = 0;
+}
+
+void ChatSession::switch_to(std::int64_t message) {
+  require(store_ && conversation_, "there are no branches: this chat is not stored");
+  auto leaf = message;
+  for (auto next = store_->children(leaf); !next.empty(); next = store_->children(leaf)) leaf = next.back().id;
+  store_->set_leaf(*conversation_, leaf);
+  open(*conversation_);
 }
 
 std::string ChatSession::undo() {
@@ -173,16 +212,21 @@ std::vector<std::uint32_t> ChatSession::encode(std::span<const StoredMessage> me
                                   : tokenizer.encode_with_specials(text, tokenizer.add_bos());
 }
 
-ChatSession::Prompt ChatSession::fit(std::span<const StoredMessage> thread) const {
+/// What was forgotten matters only to messages after it.
+std::size_t ChatSession::first_seen(std::ptrdiff_t before) const {
+  return static_cast<std::ptrdiff_t>(first_) < before ? first_ : 0;
+}
+
+ChatSession::Prompt ChatSession::fit(std::span<const StoredMessage> thread, std::size_t first) const {
   const std::size_t context = engine_.context();
   const std::size_t quarter = context / 4;
   const std::size_t room = settings_.max_tokens ? std::min(settings_.max_tokens, quarter) : quarter;
-  Prompt prompt{encode(thread.subspan(first_)), first_};
+  Prompt prompt{encode(thread.subspan(first)), first};
   if (prompt.ids.size() + room <= context) return prompt;
 
   // Bisected: a conversation that outgrew its context long ago may have thousands of turns.
   std::vector<std::size_t> turns;
-  for (std::size_t i = first_; i < thread.size(); ++i)
+  for (std::size_t i = first; i < thread.size(); ++i)
     if (is_question(thread[i])) turns.push_back(i);
   const auto found = std::partition_point(turns.begin(), turns.end(), [&](std::size_t turn) {
     return encode(thread.subspan(turn)).size() + room + quarter > context;
@@ -195,14 +239,17 @@ ChatSession::Prompt ChatSession::fit(std::span<const StoredMessage> thread) cons
   return prompt;
 }
 
-ChatAnswer ChatSession::answer(const Prompt& prompt, const Seen& seen, const std::stop_token& stop,
-                               const Progress& progress) {
-  const GenerateRequest request{.prompt = prompt.ids,
+ChatAnswer ChatSession::answer(const Prompt& prompt, std::span<const std::uint32_t> begin, const Seen& seen,
+                               const std::stop_token& stop, const Progress& progress) {
+  auto ids = prompt.ids;
+  ids.insert(ids.end(), begin.begin(), begin.end());
+  const GenerateRequest request{.prompt = std::move(ids),
+                                .begun = begin.size(),
                                 .max_tokens = settings_.max_tokens,
                                 .sampling = settings_.sampling,
                                 .seed = settings_.seed + answers_++,
                                 .stop_strings = engine_.chat_template().stop_strings()};
-  ChatAnswer result{.forgotten = prompt.first - first_};
+  ChatAnswer result{.forgotten = prompt.first > first_ ? prompt.first - first_ : 0};
   first_ = prompt.first;
 
   auto message = next_message("assistant");
@@ -215,13 +262,18 @@ ChatAnswer ChatSession::answer(const Prompt& prompt, const Seen& seen, const std
   }
   thread_.push_back(std::move(message));
   auto& streamed = thread_.back();
+  const auto add = [&](std::uint32_t id, std::string_view text) {
+    if (streamed.content.empty()) text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
+    if (writer) writer->append(id, text);
+    streamed.tokens.push_back(id);
+    streamed.content += text;
+    return text;
+  };
+  StreamingDecoder decoder(engine_.tokenizer(), true);
+  for (const auto id : begin) add(id, decoder.push(id));
   const auto keep = [&](const GeneratedToken& token) {
     if (token.rest) return;
-    auto text = token.text;
-    if (streamed.content.empty()) text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
-    if (writer) writer->append(token.id, text);
-    streamed.tokens.push_back(token.id);
-    streamed.content += text;
+    const auto text = add(token.id, token.text);
     if (seen) seen({token.id, text, token.choice});
   };
   result.generation = generate(engine_, request, keep, stop, progress);

@@ -56,6 +56,20 @@ class ChatSession {
   /// Answers the last question again: in the store the answers are siblings. Throws Error where nothing was asked, and
   /// as ask() does.
   ChatAnswer regenerate(const Seen& seen, const std::stop_token& stop = {}, const Progress& progress = nullptr);
+  /// A sibling of an answer of the thread that begins with `begin` and goes on from there: the answer's own tokens to
+  /// go on with it, or some of them and another one to see what if. Throws Error where there is no such answer, where
+  /// the answer would begin with an id out of range or fills the context, and as ask() does.
+  ChatAnswer answer_again(std::int64_t answer, std::span<const std::uint32_t> begin, const Seen& seen,
+                          const std::stop_token& stop = {}, const Progress& progress = nullptr);
+  /// What the model reads before it answers: the tokens of an answer of the thread follow these. Throws Error where
+  /// there is no such answer or the context has no room for it.
+  std::vector<std::uint32_t> prompt_of(std::int64_t answer) const;
+  /// The thread ends before `message`: what is asked or answered next becomes its sibling. In the store that branch
+  /// stays, and stays the current one until then. Throws Error where the thread has no such message.
+  void cut_before(std::int64_t message);
+  /// Goes over to the branch that a message of the stored conversation leads, down to its newest leaf. Throws Error
+  /// without a store and where there is no such message.
+  void switch_to(std::int64_t message);
   /// Goes back to before the last question, which it returns; in the store that branch stays. Throws Error where
   /// nothing was asked.
   std::string undo();
@@ -66,6 +80,8 @@ class ChatSession {
 
   const std::vector<StoredMessage>& thread() const { return thread_; }
   const std::string& system_prompt() const { return system_prompt_; }
+  /// Oldest message of the thread that the model still sees.
+  std::size_t first() const { return first_; }
   /// Its id in the store; none before the first message or without a store.
   std::optional<std::int64_t> conversation() const { return conversation_; }
   /// What ConversationStore::import_json() reads: all branches, without a store the thread.
@@ -77,8 +93,10 @@ class ChatSession {
     std::size_t first;  ///< message of the thread it begins with
   };
   std::vector<std::uint32_t> encode(std::span<const StoredMessage> messages) const;
-  Prompt fit(std::span<const StoredMessage> thread) const;
-  ChatAnswer answer(const Prompt& prompt, const Seen& seen, const std::stop_token& stop, const Progress& progress);
+  std::size_t first_seen(std::ptrdiff_t before) const;
+  Prompt fit(std::span<const StoredMessage> thread, std::size_t first) const;
+  ChatAnswer answer(const Prompt& prompt, std::span<const std::uint32_t> begin, const Seen& seen,
+                    const std::stop_token& stop, const Progress& progress);
   StoredMessage next_message(std::string_view role) const;
 
   Engine& engine_;

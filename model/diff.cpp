@@ -12,12 +12,13 @@ DiffReport diff(Engine& engine, std::span<const std::uint32_t> prompt, std::size
   engine.rewind(0);
   engine.on_step([&](const EngineStep& step) {
     const std::size_t kernels = step.plan.steps().size();
-    const auto errors = differ.run(step.plan, [&](const gpu::KernelError& error, std::span<const double> values) {
+    const auto errors = differ.run(step.plan, [&](const gpu::KernelError& error, std::span<const double> values,
+                                                  std::span<const double> reference) {
       report.kernels.push_back(error);
       auto& last = report.kernels.back();
       last.index = report.kernels.size() - 1;
       if (!last.ok && !report.first_divergent) report.first_divergent = last.index;
-      if (seen) seen(last, values);
+      if (seen) seen(last, values, reference);
       if (progress)
         progress("comparing with float64", step.first * kernels + step.count * (error.index + 1), total * kernels);
     });

@@ -63,12 +63,15 @@ Generation generate(Engine& engine, const GenerateRequest& request,
     require(!find_invalid_utf8(text), "a stop string is not valid UTF-8");
   }
   require(!request.prompt.empty(), "the prompt is empty");
+  require(request.begun <= request.prompt.size(), "{} tokens begun of a prompt of {}", request.begun,
+          request.prompt.size());
   require(request.prompt.size() < engine.context(),
           "the prompt has {} tokens, the context of {} leaves no room for an answer", request.prompt.size(),
           engine.context());
   const auto& tokenizer = engine.tokenizer();
   Sampler sampler(request.sampling, request.seed);
   StreamingDecoder decoder(tokenizer, true);
+  for (const auto id : std::span(request.prompt).last(request.begun)) decoder.push(id);
   StopFilter filter(request.stop_strings);
   Generation result;
 

@@ -12,6 +12,7 @@ namespace glassbox::model {
 
 struct GenerateRequest {
   std::vector<std::uint32_t> prompt;
+  std::size_t begun = 0;       ///< how many of the prompt's last tokens are the answer's own beginning, decoded already
   std::size_t max_tokens = 0;  ///< 0: until the model ends or the context is full
   SamplingOptions sampling;
   std::uint64_t seed = 0;

@@ -67,7 +67,7 @@ Choice Sampler::sample(std::span<const float> logits, std::span<const std::uint3
     softmax(options_.temperature);
     choice.token = draw();
   }
-  if (options_.keep_candidates > 0) choice.candidates = candidates(logits);
+  if (options_.keep_candidates > 0) choice.candidates = candidates(logits, choice.token);
   return choice;
 }
 
@@ -190,7 +190,7 @@ std::uint32_t Sampler::draw() {
   return last->token;
 }
 
-std::vector<Candidate> Sampler::candidates(std::span<const float> logits) const {
+std::vector<Candidate> Sampler::candidates(std::span<const float> logits, std::uint32_t chosen) const {
   const auto likelier_candidate = [](const Candidate& a, const Candidate& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
   };
@@ -200,6 +200,7 @@ std::vector<Candidate> Sampler::candidates(std::span<const float> logits) const 
   std::vector<Candidate> best(std::min(options_.keep_candidates, logits.size()));
   std::ranges::partial_sort_copy(std::views::iota(std::size_t{0}, logits.size()) | std::views::transform(candidate),
                                  best, likelier_candidate);
+  if (likelier_candidate(best.back(), candidate(chosen))) best.push_back(candidate(chosen));
   const double largest = best.front().logit;
   double sum = 0;
   for (const float logit : logits) sum += std::exp(logit - largest);

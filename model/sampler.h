@@ -37,7 +37,8 @@ struct Candidate {
 
 struct Choice {
   std::uint32_t token;
-  std::vector<Candidate> candidates;  ///< likeliest first, at most SamplingOptions::keep_candidates
+  std::vector<Candidate>
+      candidates;  ///< likeliest first: SamplingOptions::keep_candidates, and the token if not among them
 };
 
 /// Draws tokens from logits. The distribution drawn from is llama.cpp's for the same options, up to rounding (float64
@@ -73,7 +74,7 @@ class Sampler {
   void min_p();
   void softmax(double temperature);
   std::uint32_t draw();
-  std::vector<Candidate> candidates(std::span<const float> logits) const;
+  std::vector<Candidate> candidates(std::span<const float> logits, std::uint32_t chosen) const;
 
   SamplingOptions options_;
   std::mt19937_64 random_;

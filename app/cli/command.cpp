@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <random>
 
+#include "app/assets.h"
 #include "app/cli/progress.h"
 #include "gpu/error.h"
 #include "model/mapped_file.h"
@@ -51,13 +52,10 @@ CLI::Option* add_load_path(CLI::App& command, std::string& path) {
 }
 
 std::filesystem::path bundled_model() {
-  // Beside an installed or a built program: assets/ of the checkout.
   std::error_code error;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
-  for (const auto& directory : {program / "assets", program / "../../assets", program / "../share/glassbox"})
-    if (std::filesystem::is_directory(directory, error))
-      for (const auto& entry : std::filesystem::directory_iterator(directory, error))
-        if (entry.path().extension() == ".gguf") return entry.path();
+  if (const auto assets = assets_directory(); !assets.empty())
+    for (const auto& entry : std::filesystem::directory_iterator(assets, error))
+      if (entry.path().extension() == ".gguf") return entry.path();
   return {};
 }
 
@@ -91,8 +89,9 @@ int run_program(int argc, const char* const* argv) {
     std::replace_if(
         arguments.begin(), options_end, [](std::string_view a) { return a == "-sys"; }, "--system-prompt");
     program.parse(argc, arguments.data());
+    const bool chosen = std::any_of(runnable.begin(), runnable.end(), [](const auto& c) { return c.first->parsed(); });
     for (const auto& [self, run] : runnable)
-      if (self->parsed()) return flushed(run());
+      if (chosen ? self->parsed() : self->get_name() == "gui") return flushed(run());
     std::fputs(program.help().c_str(), stdout);
     return flushed(0);
   } catch (const CLI::ParseError& error) {
@@ -133,7 +132,12 @@ std::filesystem::path ModelOptions::model_path() const {
 }
 
 model::EngineOptions ModelOptions::engine_options() const {
-  model::EngineOptions options{.model = model_path(),
+  model_path();  // throws where there is none
+  return engine_options_if_any();
+}
+
+model::EngineOptions ModelOptions::engine_options_if_any() const {
+  model::EngineOptions options{.model = model_.empty() ? bundled_model() : std::filesystem::path(model_),
                                .device = {.index = device_},
                                .fusion = fusion_ == "on" ? gpu::Fusion::on : gpu::Fusion::off,
                                .context = context_};

@@ -20,7 +20,8 @@ struct CommandRegistration {
   CommandRegistration(int order, AddCommand add);
 };
 
-/// Parses and runs. Returns the process's exit code: 0 success, 1 a check failed, 2 bad input.
+/// Parses and runs; without a command what is called "gui", where it was built, else the help. Returns the process's
+/// exit code: 0 success, 1 a check failed, 2 bad input.
 int run_program(int argc, const char* const* argv);
 
 /// -m, --device, --fusion, --load-path, --ctx-size, --kv-type: for every command that loads a model.
@@ -30,6 +31,9 @@ class ModelOptions {
   /// Loads the model with progress on stderr.
   std::unique_ptr<model::Engine> load() const;
   model::EngineOptions engine_options() const;
+  /// The same with an empty path where there is no model: for the window, which opens without one.
+  model::EngineOptions engine_options_if_any() const;
+  bool model_given() const { return !model_.empty(); }
   /// The path given with -m, or the bundled model; throws Error where there is neither, saying how to point at one.
   std::filesystem::path model_path() const;
 

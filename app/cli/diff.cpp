@@ -138,7 +138,7 @@ int run(const Options& options, bool prompt_given) {
   const bool record = saved || !options.save.empty();
   auto report = model::diff(
       *engine, ids, options.count,
-      [&](const gpu::KernelError& error, std::span<const double> values) {
+      [&](const gpu::KernelError& error, std::span<const double> values, std::span<const double>) {
         if (record) recording.add(error, values);
       },
       bar.callback());

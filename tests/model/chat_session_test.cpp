@@ -160,6 +160,69 @@ TEST_F(ChatSessionTest, AnAnswerCutInACharacterKeepsItsTokensAndNoHalfCharacter)
   EXPECT_GT(cut, 0u);  // else this says nothing
 }
 
+TEST_F(ChatSessionTest, AnAnswerGoesOnFromItsOwnTokens) {
+  auto chat = session(greedy(5));
+  const auto begun = chat.ask("Hello", nullptr).generation.tokens;
+  const auto whole = session(greedy(12)).ask("Hello", nullptr).generation;
+  const auto id = chat.thread().back().id;
+  chat.change(greedy(7));
+  std::string shown;
+  const auto more = chat.answer_again(id, begun, [&](const GeneratedToken& token) { shown += token.text; });
+  EXPECT_EQ(chat.thread().back().tokens, whole.tokens) << "greedy: as if it had never been cut";
+  EXPECT_EQ(more.generation.text, whole.text);
+  EXPECT_TRUE(whole.text.ends_with(shown));
+  EXPECT_EQ(more.generation.prompt_tokens, 1u) << "the context held the rest";
+  const auto siblings = store.children(chat.thread().front().id);
+  ASSERT_THAT(siblings, SizeIs(2));
+  EXPECT_EQ(siblings[0].tokens, begun);
+  EXPECT_EQ(siblings[1].content, whole.text);
+}
+
+TEST_F(ChatSessionTest, WhatIfAnotherTokenHadBeenDrawn) {
+  auto chat = session(greedy(6));
+  const auto first = chat.ask("Hello", nullptr).generation.tokens;
+  auto begin = first;
+  begin.resize(3);
+  begin.back() = first[2] == 300 ? 301 : 300;
+  chat.answer_again(chat.thread().back().id, begin, nullptr);
+  const auto& tokens = chat.thread().back().tokens;
+  ASSERT_THAT(tokens, SizeIs(9));
+  EXPECT_TRUE(std::equal(begin.begin(), begin.end(), tokens.begin()));
+  EXPECT_EQ(chat.thread().back().content, store.thread(*chat.conversation()).back().content);
+  EXPECT_ERROR(chat.answer_again(chat.thread().back().id, std::vector<std::uint32_t>{999999}, nullptr), "999999");
+  EXPECT_ERROR(chat.answer_again(chat.thread().front().id, begin, nullptr), "no answer");
+  EXPECT_THAT(chat.thread(), SizeIs(2)) << "what was refused changed nothing";
+}
+
+TEST_F(ChatSessionTest, AnEditedQuestionIsASiblingAndBothBranchesCanBeSeen) {
+  auto chat = session(greedy(4));
+  chat.ask("Hello", nullptr);
+  chat.ask("And then?", nullptr);
+  const auto old = chat.thread();
+  chat.cut_before(old[2].id);
+  chat.ask("Why?", nullptr);
+  const auto edited = chat.thread();
+  ASSERT_THAT(edited, SizeIs(4));
+  EXPECT_EQ(edited[2].parent, old[1].id);
+  chat.switch_to(old[2].id);
+  ASSERT_THAT(chat.thread(), SizeIs(4));
+  EXPECT_EQ(chat.thread()[3].content, old[3].content);
+  chat.switch_to(edited[2].id);
+  EXPECT_EQ(chat.thread()[2].content, "Why?");
+  EXPECT_ERROR(chat.cut_before(old[2].id), "not in this thread");
+  EXPECT_ERROR(chat.switch_to(99999), "99999");
+}
+
+TEST_F(ChatSessionTest, ThePromptOfAnAnswerIsWhatTheModelRead) {
+  auto chat = session(greedy(4));
+  chat.ask("Hello", nullptr);
+  const auto second = chat.ask("And then?", nullptr).generation.tokens;
+  auto read = chat.prompt_of(chat.thread()[3].id);
+  read.insert(read.end(), second.begin(), second.end() - 1);  // the last was drawn and not fed
+  EXPECT_EQ(read, engine->tokens());
+  EXPECT_ERROR(chat.prompt_of(chat.thread()[2].id), "no answer");
+}
+
 TEST_F(ChatSessionTest, AnotherAnswerIsASibling) {
   auto chat = session(random_settings(8, 1));
   const auto first = chat.ask("Hello", nullptr).generation.tokens;

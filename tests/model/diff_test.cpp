@@ -89,10 +89,13 @@ TEST_F(DiffTest, ItsFloat64ModelIsTheFloat64Model) {
 TEST_F(DiffTest, HandsOutEachKernelsFirstOutput) {
   std::size_t count = 0;
   std::vector<double> last;
-  const auto report = diff(engine, Ids{1, 260, 262}, 1, [&](const gpu::KernelError& error, std::span<const double> y) {
-    EXPECT_EQ(error.index, count++);
-    last.assign(y.begin(), y.end());
-  });
+  const auto report =
+      diff(engine, Ids{1, 260, 262}, 1,
+           [&](const gpu::KernelError& error, std::span<const double> y, std::span<const double> reference) {
+             EXPECT_EQ(y.size(), reference.size());
+             EXPECT_EQ(error.index, count++);
+             last.assign(y.begin(), y.end());
+           });
   EXPECT_EQ(count, report.kernels.size());
   const auto tokens = engine.tokens();
   engine.rewind(0);
