@@ -5,7 +5,7 @@ glassbox := build/$(GLASSBOX_PRESET)/glassbox
 sources = $$(git ls-files -co --exclude-standard '*.cpp' '*.h')
 
 .DEFAULT_GOAL := build
-.PHONY: run test build test-verbose shaders validate bench format format-check deps clean help
+.PHONY: run test build test-verbose shaders validate bench screenshots format format-check deps clean help
 
 run: ## build and start Glassbox: make run ARGS='-m PATH'
 	@scripts/run $(ARGS)
@@ -27,6 +27,10 @@ validate: build ## check every kernel against float64 on random inputs
 
 bench: ## fused against composed kernels, mapped against copied buffers
 	@scripts/build kernel_bench && build/$(GLASSBOX_PRESET)/tests/kernel_bench $(ARGS)
+
+screenshots: ## pictures of every panel into docs/screenshots
+	@scripts/deps xvfb libxtst-dev
+	@scripts/build && GLASSBOX_SCREENSHOTS=docs/screenshots build/$(GLASSBOX_PRESET)/tests/ui_tests --gtest_filter='Screenshots*'
 
 format: ## clang-format over the sources
 	@scripts/deps clang-format git

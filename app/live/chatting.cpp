@@ -112,9 +112,18 @@ std::shared_ptr<const TokenRecord> Worker::State::record_of(const model::Generat
                                                           .seconds = last_seconds_,
                                                           .run = last_run_,
                                                           .check = last_check_});
-  for (const auto& candidate : record->candidates)
-    if (candidate.token == token.id) record->probability = candidate.probability;
+  name_candidates(*record);
   return record;
+}
+
+void Worker::State::name_candidates(TokenRecord& record) const {
+  record.probability.reset();
+  record.candidate_texts.clear();
+  for (const auto& candidate : record.candidates) {
+    record.candidate_texts.push_back(candidate.token < next.model->pieces.size() ? next.model->pieces[candidate.token]
+                                                                                 : "");
+    if (candidate.token == record.id) record.probability = candidate.probability;
+  }
 }
 
 void Worker::State::answer(const Ask& ask, std::vector<std::shared_ptr<const TokenRecord>> given) {

@@ -149,9 +149,7 @@ void Worker::State::inspect(TokenPlace place) {
   std::fill(logits.begin() + pieces, logits.end(), -std::numeric_limits<float>::infinity());
   model::Sampler sampler(next.settings.sampling, next.settings.seed);
   record.candidates = sampler.sample(logits, engine->tokens()).candidates;
-  record.probability.reset();
-  for (const auto& candidate : record.candidates)
-    if (candidate.token == record.id) record.probability = candidate.probability;
+  name_candidates(record);
   record.run = last_run_;
   record.seconds = last_seconds_;
   if (last_check_) record.check = last_check_;

@@ -96,8 +96,8 @@ struct ModelCard {
   std::vector<TensorInfo> tensors;
   std::size_t file_bytes = 0, weight_bytes = 0 /* on the device */, cache_bytes = 0, context = 0;
   std::vector<std::string> pieces;  ///< text of each token; control tokens by their names
-  std::string tokenizer;      ///< kind and size of the vocabulary; "" where there is none
-  std::string chat_template;  ///< Jinja; "" where plain
+  std::string tokenizer;            ///< kind and size of the vocabulary; "" where there is none
+  std::string chat_template;        ///< Jinja; "" where plain
   double load_seconds = 0;
   gpu::Fusion fusion = gpu::Fusion::on;
 };

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "app/ui/clipped_text.h"
 #include "app/ui/composer.h"
 #include "app/ui/message_list.h"
 #include "model/utf8.h"
@@ -62,12 +63,9 @@ void ChatPanel::State::draw_header(Frame& frame) {
   // The tint's control and its legend end at the right edge; how wide they are is known from the frame before.
   const float left = std::max(width - control_width, std::min(width * 0.25F, 120 * frame.scale));
   ImGui::PushFont(frame.fonts.bold);
-  ImGui::PushClipRect(at, {at.x + left - 8 * frame.scale, at.y + ImGui::GetFrameHeight()}, true);
-  ImGui::AlignTextToFramePadding();
-  ImGui::TextUnformatted(title.c_str());
-  ImGui::PopClipRect();
+  clipped_text({at.x, at.y + ImGui::GetStyle().FramePadding.y}, at.x + left - 8 * frame.scale, frame.palette.text,
+               title);
   ImGui::PopFont();
-  if (ImGui::IsItemHovered() && ImGui::CalcTextSize(title.c_str()).x > left) ImGui::SetTooltip("%s", title.c_str());
   ImGui::SetCursorScreenPos({at.x + left, at.y});
   ImGui::BeginGroup();
   context.tint.draw_control(frame);
@@ -115,7 +113,7 @@ const live::Message* ChatPanel::State::newest(const Frame& frame, MessageAction 
 
 void ChatPanel::State::handle_keys(Frame& frame) {
   if (ImGui::IsPopupOpen("", ImGuiPopupFlags_AnyPopupId | ImGuiPopupFlags_AnyPopupLevel)) return;
-  const auto& io = ImGui::GetIO();
+  auto& io = ImGui::GetIO();
   const bool editing = context.editing != 0 && context.editor.focused();
   if (!ImGui::IsWindowFocused(ImGuiFocusedFlags_ChildWindows) || editing) return;
   const auto on_newest = [&](MessageAction action) {
@@ -139,6 +137,7 @@ void ChatPanel::State::handle_keys(Frame& frame) {
     for (const ImWchar point : io.InputQueueCharacters)
       if (point >= ' ' && (point < 0xd800 || point > 0xdfff)) model::append_utf8(typed, point);
     if (!typed.empty()) composer.type(typed);
+    io.InputQueueCharacters.resize(0);
   }
 }
 

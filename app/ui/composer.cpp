@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "app/ui/clipped_text.h"
 #include "app/ui/format.h"
 
 namespace glassbox::app::ui {
@@ -112,7 +113,8 @@ void Composer::draw_context(float width, const Frame& frame) const {
     // As wide as it will ever be: nothing moves while tokens stream.
     const auto size = with_thousands(thread.context_size);
     const float text_width = ImGui::CalcTextSize(fmt::format("{} of {} tokens", size, size).c_str()).x;
-    const float bar = 90 * frame.scale, thick = 6 * frame.scale, gap = 8 * frame.scale;
+    const float bar = (width < 560 * frame.scale ? 40 : 90) * frame.scale, thick = 6 * frame.scale,
+                gap = 8 * frame.scale;
     const float left = right - text_width - gap - bar;
     list.AddText({right - ImGui::CalcTextSize(text.c_str()).x, y}, colour(share >= nearly_full ? state : palette.muted),
                  text.c_str());
@@ -127,17 +129,14 @@ void Composer::draw_context(float width, const Frame& frame) const {
           "out of the prompt.");
     right = left - 12 * frame.scale;
   }
-  ImGui::PushClipRect(at, {right, at.y + meter_height()}, true);
   const auto reason = reason_not_to_ask(frame);
   if (thread.forgotten > 0)
-    list.AddText({at.x, y}, colour(palette.warning),
+    clipped_text({at.x, y}, right, palette.warning,
                  fmt::format("The model no longer sees the oldest {}",
-                             thread.forgotten == 1 ? "message" : fmt::format("{} messages", thread.forgotten))
-                     .c_str());
+                             thread.forgotten == 1 ? "message" : fmt::format("{} messages", thread.forgotten)));
   else
-    list.AddText({at.x, y}, colour(palette.muted),
-                 !reason.empty() ? reason.c_str() : "Enter sends, Shift+Enter begins a new line");
-  ImGui::PopClipRect();
+    clipped_text({at.x, y}, right, palette.muted,
+                 !reason.empty() ? reason : "Enter sends, Shift+Enter begins a new line");
   ImGui::Dummy({width, meter_height()});
 }
 

@@ -100,7 +100,7 @@ void DevicePanel::draw_load_paths(const Frame& frame, const live::DeviceCard& ca
     const float height = ImGui::GetTextLineHeight();
     ImGui::GetWindowDrawList()->AddRectFilled(
         {at.x, at.y + height * 0.2F}, {at.x + room * static_cast<float>(speed / best), at.y + height * 0.8F},
-        colour(used ? frame.palette.accent : frame.palette.muted, 0.8F), 2 * frame.scale);
+        colour(used ? frame.palette.accent : frame.palette.muted), 2 * frame.scale);
   }
   ImGui::EndTable();
 }

@@ -167,6 +167,7 @@ void DiffPanel::draw_controls(Frame& frame) {
   flow(button_width("Check this token"));
   if (ImGui::Button("Check this token")) frame.worker.check(*place, false);
   Landmarks::mark("check token");
+  Landmarks::mark("check token");
   hint(frame, frame.now.busy() ? "The engine is busy: wait or stop it first."
                                : "Each kernel against float64 on the inputs it read.");
   flow(button_width("Whole model in float64"));

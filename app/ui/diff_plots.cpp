@@ -185,7 +185,7 @@ void DiffPanel::draw_cells(const Frame& frame, ImDrawList& draw, const live::Ker
   auto legend = map_.most > 0 ? fmt::format("up to {}; ", error_text(static_cast<double>(map_.most)))
                               : std::string("all exact; ");
   legend += map_.exact() ? fmt::format("{} values a row", view_columns_)
-                         : fmt::format("a cell: the most of {} × {}", map_.block_rows, map_.block_columns);
+                         : fmt::format("a cell: largest of {} × {}", map_.block_rows, map_.block_columns);
   muted_line(frame, legend);
   const auto mouse = ImGui::GetIO().MousePos;
   if (ImGui::IsMouseHoveringRect(heat_.min, heat_.max) && ImGui::IsWindowHovered()) {

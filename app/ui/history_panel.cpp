@@ -74,6 +74,7 @@ void HistoryPanel::draw(Frame& frame) {
     ImGui::TextColored(frame.palette.muted, "Deleted.");
     ImGui::SameLine();
     if (ImGui::SmallButton("Undo")) frame.worker.undo_remove();
+    Landmarks::mark("undo");
   }
   if (ImGui::Button("Import...", {width, 0})) {
     file_ = home() + "/";
@@ -122,6 +123,7 @@ void HistoryPanel::draw_menu(Frame& frame, const model::Conversation& conversati
     open_export_ = true;
   }
   if (ImGui::MenuItem("Delete")) frame.worker.remove(conversation.id);
+  Landmarks::mark("delete");
 }
 
 void HistoryPanel::draw_file_popup(Frame& frame) {

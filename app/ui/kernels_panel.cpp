@@ -128,7 +128,7 @@ void KernelsPanel::name_cell(Frame& frame, const gpu::ProfileRow& row) {
 }
 
 void KernelsPanel::draw_table(Frame& frame, float height) {
-  const float digit = ImGui::CalcTextSize("0").x, name = 22 * digit;
+  const float digit = ImGui::CalcTextSize("0").x, name = 20 * digit;
   float needed = name;
   for (std::size_t i = 1; i < kernel_columns; ++i)
     needed += info_of(static_cast<KernelColumn>(i)).width * digit + 2 * ImGui::GetStyle().CellPadding.x;

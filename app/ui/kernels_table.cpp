@@ -15,13 +15,13 @@ const KernelColumnInfo& info_of(KernelColumn column) {
       {"calls", "Dispatches.", 6},
       {"total ms", "Sum of their times.", 8},
       {"mean µs", "Mean time of a dispatch.", 9},
-      {"p50 µs", "Half of the dispatches took no longer.", 8},
-      {"p99 µs", "99 of 100 dispatches took no longer.", 8},
-      {"GB/s", "Bytes that must be read and written at least, over the time taken.", 7},
-      {"GFLOP/s", "Floating-point operations over the time taken.", 10},
+      {"p50 µs", "Half of the dispatches took no longer.", 7},
+      {"p99 µs", "99 of 100 dispatches took no longer.", 7},
+      {"GB/s", "Bytes that must be read and written at least, over the time taken.", 6},
+      {"GFLOP/s", "Floating-point operations over the time taken.", 9},
       {"roofline",
        "The least time that the measured ceilings allow, over the time taken. Above 100% caches beat memory.", 8},
-      {"share", "Of the time in kernels.", 13}};
+      {"share", "Of the time in kernels.", 11}};
   return infos[static_cast<std::size_t>(column)];
 }
 

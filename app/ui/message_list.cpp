@@ -28,6 +28,9 @@ const live::Message* find(const live::Thread& thread, std::int64_t id) {
 void MessageList::place(Frame& frame, ChatContext& context, float width, float view_height, float& scroll) {
   const auto& messages = frame.now.thread->messages;
   const auto count = messages.size();
+  const auto in_view = [&](std::size_t i, float margin) {
+    return tops_[i + 1] > scroll - margin && tops_[i] < scroll + view_height + margin;
+  };
   const auto measure = [&] {
     tops_.resize(count + 1);
     tops_[0] = side * frame.scale;
@@ -35,47 +38,48 @@ void MessageList::place(Frame& frame, ChatContext& context, float width, float v
       tops_[i + 1] = tops_[i] + view_of(*messages[i]).height(*messages[i], width, frame);
     total_ = tops_[count] + side * frame.scale;
   };
-  // Another width: the message at the top stays there, by the share of it that is above.
+  // What stays where it is: the first message in view of which the height is known or, where none is (a jump, another
+  // width), the share of the topmost that is above the view.
   std::size_t anchor = count;
-  float share = 0;
-  if (width != width_ && tops_.size() == count + 1 && count > 0 && !at_end_) {
-    anchor = static_cast<std::size_t>(
-        std::max<std::ptrdiff_t>(std::upper_bound(tops_.begin(), tops_.end(), scroll) - tops_.begin() - 1, 0));
-    anchor = std::min(anchor, count - 1);
-    share = (scroll - tops_[anchor]) / std::max(tops_[anchor + 1] - tops_[anchor], 1.0F);
-  }
-  width_ = width;
-  measure();
-  if (anchor < count) scroll = tops_[anchor] + share * (tops_[anchor + 1] - tops_[anchor]);
-
-  // Laying out one message may bring others into view: a few rounds settle it.
-  for (int round = 0; round < 8; ++round) {
-    const float end = std::max(total_ - view_height, 0.0F);
-    scroll = at_end_ ? end : std::clamp(scroll, 0.0F, end);
-    bool moved = false;
-    float shift = 0;
+  float offset = 0, share = 0;
+  if (width == width_) measure();
+  if (tops_.size() == count + 1)
     for (std::size_t i = 0; i < count; ++i) {
-      if (tops_[i + 1] < scroll - 40 || tops_[i] > scroll + view_height + 40) continue;
+      if (!in_view(i, 0)) continue;
+      const bool known = width == width_ && view_of(*messages[i]).laid_out();
+      if (anchor == count || known) {
+        anchor = i;
+        offset = known ? tops_[i] - scroll : 0;
+        share = known ? 0 : (scroll - tops_[i]) / std::max(tops_[i + 1] - tops_[i], 1.0F);
+      }
+      if (known) break;
+    }
+  if (width != width_) measure();
+  width_ = width;
+  const auto settle = [&] {
+    const float end = std::max(total_ - view_height, 0.0F);
+    if (anchor < count) scroll = tops_[anchor] - offset + share * (tops_[anchor + 1] - tops_[anchor]);
+    scroll = at_end_ ? end : std::clamp(scroll, 0.0F, end);
+  };
+  settle();
+
+  // Laying out one message may bring others into view: a few rounds do.
+  for (int round = 0; round < 8; ++round) {
+    bool moved = false;
+    for (std::size_t i = 0; i < count; ++i) {
+      if (!in_view(i, 40)) continue;
       auto& view = view_of(*messages[i]);
       const float before = view.height(*messages[i], width, frame);
       view.lay_out(messages[i], width, frame, context);
-      const float change = view.height(*messages[i], width, frame) - before;
-      if (change == 0) continue;
-      moved = true;
-      // A message whose beginning is above the view grows upwards, unless it is the one being written or edited.
-      const bool grows_below =
-          messages[i]->state == model::MessageState::streaming || context.editing == messages[i]->id;
-      if (tops_[i] < scroll && !grows_below) shift += change;
+      moved = moved || view.height(*messages[i], width, frame) != before;
     }
     if (!moved) break;
-    scroll += shift;
     measure();
+    settle();
   }
-  scroll = std::round(at_end_ ? std::max(total_ - view_height, 0.0F) : scroll);
-
-  const float margin = kept_screens * view_height;
+  scroll = std::round(scroll);
   for (std::size_t i = 0; i < count; ++i)
-    if (tops_[i + 1] < scroll - margin || tops_[i] > scroll + view_height + margin) view_of(*messages[i]).forget();
+    if (!in_view(i, kept_screens * view_height)) view_of(*messages[i]).forget();
 }
 
 /// A token that was walked to is brought into view.

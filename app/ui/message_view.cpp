@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "app/ui/clipped_text.h"
 #include "app/ui/format.h"
+#include "app/ui/landmarks.h"
 
 namespace glassbox::app::ui {
 namespace {
@@ -144,6 +146,7 @@ void MessageView::handle_pointer(Frame& frame, ChatContext& context, ImVec2 at) 
   const float width = is_question() ? width_ - text_at_.x : width_;
   ImGui::InvisibleButton("text", {std::max(width, 1.0F), std::max(text_.height(), 1.0F)},
                          ImGuiButtonFlags_MouseButtonLeft | ImGuiButtonFlags_MouseButtonRight);
+  Landmarks::mark("message", static_cast<int>(message_->id));
   ImGui::SetItemAllowOverlap();
   const auto& io = ImGui::GetIO();
   const bool hovered = ImGui::IsItemHovered(), active = ImGui::IsItemActive();
@@ -271,6 +274,7 @@ void MessageView::draw_footer(Frame& frame, ChatContext& context, ImVec2 at, boo
       ImGui::SetCursorScreenPos({x, at.y});
       if (text_button(name_of(action), is_possible(action, message, frame), palette))
         perform(action, message, frame, context);
+      Landmarks::mark(name_of(action), static_cast<int>(message.id));
       tooltip(action);
       x += text_button_width(name_of(action));
     }
@@ -283,6 +287,7 @@ void MessageView::draw_footer(Frame& frame, ChatContext& context, ImVec2 at, boo
     ImGui::SetCursorScreenPos({x, at.y});
     if (text_button("‹", is_possible(MessageAction::previous, message, frame), palette))
       perform(MessageAction::previous, message, frame, context);
+    Landmarks::mark(name_of(MessageAction::previous), static_cast<int>(message.id));
     tooltip(MessageAction::previous);
     ImGui::SameLine(0, 0);
     ImGui::TextColored(palette.muted, "%s", count.c_str());
@@ -293,14 +298,11 @@ void MessageView::draw_footer(Frame& frame, ChatContext& context, ImVec2 at, boo
     x += width + 6 * frame.scale;
   }
   if (is_question()) return;
-  ImGui::PushClipRect(at, {right, at.y + footer_height()}, true);
-  auto& list = *ImGui::GetWindowDrawList();
   if (const std::string end = end_of(message); !end.empty()) {
-    list.AddText({x, at.y}, ImGui::ColorConvertFloat4ToU32(palette.warning), end.c_str());
+    clipped_text({x, at.y}, right, palette.warning, end);
     x += ImGui::CalcTextSize(end.c_str()).x + 12 * frame.scale;
   }
-  list.AddText({x, at.y}, ImGui::ColorConvertFloat4ToU32(palette.muted), facts(frame).c_str());
-  ImGui::PopClipRect();
+  clipped_text({x, at.y}, right, palette.muted, facts(frame));
 }
 
 }  // namespace glassbox::app::ui

@@ -49,6 +49,7 @@ class MessageView {
   /// Frees the layout; the height stays.
   void forget();
 
+  bool laid_out() const { return message_ != nullptr; }
   const RichText& text() const { return text_; }
   /// Where the text begins, from the message's upper left corner.
   ImVec2 text_offset() const { return text_at_; }

@@ -37,6 +37,7 @@ std::vector<Tick> linear_ticks(const Scale& scale, float spacing) {
     }
   std::vector<Tick> list;
   const double first = std::ceil(scale.low / step - 1e-9);
+  if (std::abs(first) > 1e12) return list;  // a double no longer tells neighbours apart
   for (double i = first; i * step <= scale.high + step * 1e-9; ++i) list.push_back({i * step, true});
   return list;
 }
@@ -85,6 +86,21 @@ std::pair<double, double> decades_around(std::span<const double> values) {
   if (!(high > 0)) return {1, 10};
   low = std::pow(10.0, std::floor(std::log10(low)));
   high = std::pow(10.0, std::ceil(std::log10(high)));
+  return {low, std::max(high, 10 * low)};
+}
+
+std::pair<double, double> steps_around(std::span<const double> values) {
+  const auto [bottom, top] = decades_around(values);
+  double low = bottom, high = top, least = top, most = bottom;
+  for (const double value : values)
+    if (value > 0 && std::isfinite(value)) {
+      least = std::min(least, value);
+      most = std::max(most, value);
+    }
+  for (const double factor : {2.0, 5.0})
+    if (bottom * factor <= least) low = bottom * factor;
+  for (const double factor : {5.0, 2.0})
+    if (top / 10 * factor >= most) high = top / 10 * factor;
   return {low, std::max(high, 10 * low)};
 }
 
@@ -221,7 +237,7 @@ void text_within(ImDrawList& draw, const Area& area, ImU32 ink, const std::strin
 
 void fact(const Frame& frame, const char* name, const std::string& value, float name_width) {
   ImGui::TextColored(frame.palette.muted, "%s", name);
-  ImGui::SameLine(name_width > 0 ? name_width : 110 * frame.scale);
+  ImGui::SameLine(name_width > 0 ? name_width : 122 * frame.scale);
   ImGui::TextUnformatted(value.c_str());
 }
 

@@ -49,6 +49,9 @@ std::string tick_text(double value);
 /// 10^floor and 10^ceil around positive values, at least a decade; {1, 10} of none.
 std::pair<double, double> decades_around(std::span<const double> values);
 
+/// The same with ends at 1, 2 or 5 times a power of ten.
+std::pair<double, double> steps_around(std::span<const double> values);
+
 struct Histogram {
   std::vector<std::size_t> counts;
   double low = 0, high = 1;  ///< of the first bin's beginning and the last one's end
@@ -65,7 +68,7 @@ struct HeatMap {
   std::size_t block_rows = 1, block_columns = 1;  ///< elements in a cell, fewer at the far edges
   std::vector<float> values;                      ///< largest of each cell, row-major
   std::vector<std::size_t> where;                 ///< index of that element in the matrix
-  float most = 0;                                 ///< of all finite cells
+  float most = 0;                                 ///< of all finite values
   bool exact() const { return block_rows == 1 && block_columns == 1; }
 };
 /// `values` row-major with `columns` to a row; at most most_rows x most_columns cells. NaN counts as infinite.

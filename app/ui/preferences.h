@@ -17,7 +17,7 @@ struct Preferences {
   Theme theme = Theme::dark;
   Tint tint = Tint::none;
   bool sidebar = true, inspector = true;
-  float sidebar_width = 250, inspector_width = 470;  ///< units of layout
+  float sidebar_width = 250, inspector_width = 540;  ///< units of layout
   std::string panel = "Token";                       ///< of the inspector
   std::vector<std::string> recent_models;            ///< latest first
   std::int64_t conversation = 0;                     ///< on screen; 0: none

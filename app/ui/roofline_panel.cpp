@@ -78,8 +78,8 @@ void RooflinePanel::choose_scales(const Frame& frame) {
     rates.insert(rates.end(), {roofline->flops_per_second / 1e9 * 1.2});
     if (rates.size() == 1) rates.push_back(roofline->flops_per_second / 1e11);
   }
-  const auto [left, right] = decades_around(intensities);
-  const auto [bottom, top] = decades_around(rates);
+  const auto [left, right] = steps_around(intensities);
+  const auto [bottom, top] = steps_around(rates);
   x_ = {left, right, plot_.min.x, plot_.max.x, true};
   y_ = {bottom, top, plot_.max.y, plot_.min.y, true};
 }

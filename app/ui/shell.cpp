@@ -1,8 +1,11 @@
 #include "app/ui/shell.h"
 
+#define GLFW_INCLUDE_NONE
 #include <GLFW/glfw3.h>
+#include <imgui_internal.h>
 
 #include <algorithm>
+#include <random>
 
 #include "app/ui/chat_panel.h"
 #include "app/ui/device_panel.h"
@@ -58,7 +61,7 @@ Shell::Shell(live::Worker& worker, Preferences& preferences, model::EngineOption
                   {"Model", [&](Frame& frame) { parts.model.draw(frame); }},
                   {"Device", [&](Frame& frame) { parts.device.draw(frame); }},
                   {"Settings", [&](Frame& frame) { parts.settings.draw(frame, preferences_); }}};
-  preferences_.settings.seed = worker_.snapshot()->settings.seed;
+  preferences_.settings.seed = std::random_device{}();
   worker_.change(preferences_.settings);
   worker_.watch(preferences_.watching);
   if (preferences_.conversation > 0)
@@ -121,6 +124,7 @@ void Shell::shortcuts(Frame& frame) {
   }
   if (ctrl(GLFW_KEY_K)) {
     preferences_.sidebar = true;
+    ImGui::ClearActiveID();  // the composer's: else it would keep the keyboard
     parts_->history.focus_search();
   }
   if (ctrl(GLFW_KEY_O)) parts_->dialog.open();
@@ -227,16 +231,18 @@ void Shell::draw_status(Frame& frame) {
 void Shell::draw_help(Frame& frame) {
   if (!help_) return;
   static constexpr const char* keys[][2] = {
-      {"Enter", "send"},
-      {"Shift+Enter", "new line"},
+      {"Enter, Shift+Enter", "send, new line"},
       {"Esc", "stop the answer, the load or the check"},
-      {"Ctrl+N", "new chat"},
-      {"Ctrl+K", "search the conversations"},
+      {"Ctrl+N, Ctrl+K", "new chat, search the conversations"},
       {"Ctrl+O", "open a model (or drop it on the window)"},
-      {"Ctrl+L", "write"},
+      {"Ctrl+R, Ctrl+G", "answer again, go on with the answer"},
+      {"Ctrl+E, or Up", "edit the last question"},
+      {"Alt+Left, Alt+Right", "the branch before, after"},
+      {"Ctrl+Shift+C", "copy the answer"},
       {"Click a token", "show it in every panel; Left and Right walk"},
       {"Ctrl+1 ... Ctrl+8", "Token, Timeline, Kernels, Roofline, Diff, Model, Device, Settings"},
       {"Ctrl+B, Ctrl+J", "show or hide the conversations, the instruments"},
+      {"Ctrl+L", "write"},
       {"Ctrl++, Ctrl+-, Ctrl+0", "zoom"},
       {"F1", "this sheet"},
   };

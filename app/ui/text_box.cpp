@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "app/ui/landmarks.h"
 #include "model/utf8.h"
 
 namespace glassbox::app::ui {
@@ -257,6 +258,7 @@ TextBox::Event TextBox::draw(const char* id, float width, Frame& frame, int max_
     focused_ = false;
   }
   ImGui::EndChild();
+  Landmarks::mark(id);
   return event;
 }
 

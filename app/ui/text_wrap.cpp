@@ -75,7 +75,8 @@ class Wrapper {
         x_at_break = x;
       }
       const float step = advance(*runs_[run].font, point);
-      if (x + step > width_ && at > begin && !is_blank(point) && !is_mark(point)) {
+      // Twice where what is broken off before is narrower than this character.
+      while (x + step > width_ && at > begin && !is_blank(point) && !is_mark(point)) {
         if (break_at == begin) {  // the word alone is too long
           break_at = at;
           x_at_break = x;
@@ -83,6 +84,7 @@ class Wrapper {
         add_line(begin, break_at);
         begin = break_at;
         x -= x_at_break;
+        x_at_break = 0;
       }
       x += step;
       before = point;

@@ -1,11 +1,18 @@
 #include "app/ui/timeline_layout.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <numeric>
 
 namespace glassbox::app::ui {
+
+std::string step_text(const gpu::ProfiledRun& run) {
+  return run.count == 1 ? fmt::format("{}, position {}", run.section, run.first)
+                        : fmt::format("{}, positions {} to {}", run.section, run.first, run.first + run.count - 1);
+}
 
 TimelineLayout::TimelineLayout(const Runs& list) {
   for (const auto& run : list)

@@ -13,6 +13,9 @@ namespace glassbox::app::ui {
 
 using Runs = std::vector<std::shared_ptr<const gpu::ProfiledRun>>;
 
+/// "decode, position 62".
+std::string step_text(const gpu::ProfiledRun& run);
+
 struct TimelineEvent {
   const gpu::ProfiledDispatch* dispatch;
   std::uint32_t run, lane;  ///< into TimelineLayout::runs and lanes

@@ -88,6 +88,7 @@ std::vector<TextMark> TokenTint::marks(const live::Message& message, const Palet
 void TokenTint::draw_control(Frame& frame) {
   auto& chosen = frame.view.tint;
   const float scale = frame.scale;
+  const bool narrow = ImGui::GetWindowContentRegionMax().x < 560 * scale;  // no room for the legend's numbers
   ImGui::SetNextItemWidth(150 * scale);
   if (ImGui::BeginCombo("##tint", choices[static_cast<std::size_t>(chosen)].name)) {
     for (const auto& [tint, name, explanation] : choices) {
@@ -120,9 +121,11 @@ void TokenTint::draw_control(Frame& frame) {
     low = error_text(least_error);
     high = error_text(most_error);
   }
-  ImGui::AlignTextToFramePadding();
-  ImGui::TextColored(frame.palette.muted, "%s", low.c_str());
-  ImGui::SameLine();
+  if (!narrow) {
+    ImGui::AlignTextToFramePadding();
+    ImGui::TextColored(frame.palette.muted, "%s", low.c_str());
+    ImGui::SameLine();
+  }
   const ImVec2 size(72 * scale, std::round(ImGui::GetFontSize() * 0.8F));
   auto at = ImGui::GetCursorScreenPos();
   at.y += std::floor((ImGui::GetFrameHeight() - size.y) / 2);
@@ -135,6 +138,10 @@ void TokenTint::draw_control(Frame& frame) {
         ImGui::ColorConvertFloat4ToU32(frame.palette.heat((static_cast<float>(i) + 0.5F) / steps)));
   }
   ImGui::Dummy({size.x, ImGui::GetFrameHeight()});
+  if (ImGui::IsItemHovered())
+    ImGui::SetTooltip("%s\nFrom %s to %s", choices[static_cast<std::size_t>(chosen)].explanation, low.c_str(),
+                      high.c_str());
+  if (narrow) return;
   ImGui::SameLine();
   ImGui::AlignTextToFramePadding();
   ImGui::TextColored(frame.palette.muted, "%s", high.c_str());

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "app/live/worker.h"
+#include "app/ui/key_queue.h"
 #include "app/ui/landmarks.h"
 #include "app/ui/model_dialog.h"
 #include "app/ui/renderer.h"
@@ -75,7 +76,11 @@ class Gui {
     auto& io = ImGui::GetIO();
     io.IniFilename = nullptr;  // the window remembers in window.json
     io.ConfigFlags |= ImGuiConfigFlags_NavEnableKeyboard;
-    ImGui_ImplGlfw_InitForOther(window, true);
+    ImGui_ImplGlfw_InitForOther(window, false);
+    glfwSetWindowFocusCallback(window, ImGui_ImplGlfw_WindowFocusCallback);
+    glfwSetCursorEnterCallback(window, ImGui_ImplGlfw_CursorEnterCallback);
+    glfwSetMouseButtonCallback(window, ImGui_ImplGlfw_MouseButtonCallback);
+    glfwSetScrollCallback(window, ImGui_ImplGlfw_ScrollCallback);
   }
   ~Gui() {
     ImGui_ImplGlfw_Shutdown();
@@ -117,6 +122,7 @@ class MissingGlyphs {
 
 struct Session {
   Shell& shell;
+  KeyQueue keys;
   int redraw = 0;  ///< frames still to draw after the last event: ImGui settles over a few
 };
 
@@ -125,6 +131,14 @@ Session& session_of(GLFWwindow* window) { return *static_cast<Session*>(glfwGetW
 void drop(GLFWwindow* window, int count, const char** paths) {
   if (count > 0) session_of(window).shell.drop(paths[0]);
 }
+
+void key(GLFWwindow* window, int key, int scancode, int action, int modifiers) {
+  // ImGui repeats keys that are held by itself.
+  if (action != GLFW_REPEAT)
+    session_of(window).keys.push({.key = key, .scancode = scancode, .action = action, .modifiers = modifiers});
+}
+
+void text(GLFWwindow* window, unsigned point) { session_of(window).keys.push({.text = true, .point = point}); }
 
 }  // namespace
 
@@ -145,9 +159,11 @@ void run_window(WindowOptions options) {
     }
   };
   shell.save = save;
-  Session session{shell};
+  Session session{.shell = shell};
   glfwSetWindowUserPointer(window.get(), &session);
   glfwSetDropCallback(window.get(), drop);
+  glfwSetKeyCallback(window.get(), key);
+  glfwSetCharCallback(window.get(), text);
 
   Fonts fonts;
   MissingGlyphs missing;
@@ -192,6 +208,13 @@ void run_window(WindowOptions options) {
     drawn_scale = scale;
     drawn_theme = preferences.theme;
 
+    const bool more_keys = session.keys.drain([&](const KeyQueue::Event& event) {
+      if (event.text)
+        ImGui_ImplGlfw_CharCallback(window.get(), event.point);
+      else
+        ImGui_ImplGlfw_KeyCallback(window.get(), event.key, event.scancode, event.action, event.modifiers);
+    });
+    if (more_keys) session.redraw = std::max(session.redraw, 1);
     ImGui_ImplGlfw_NewFrame();
     ImGui::NewFrame();
     shell.draw(*now, fonts, scale);

@@ -1,0 +1,46 @@
+#include "tests/ui/desktop.h"
+
+// `make screenshots`: pictures of each panel as a person sees it, of the bundled model.
+namespace glassbox::app::ui {
+namespace {
+
+TEST(Screenshots, OfEachPanel) {
+  const char* directory = std::getenv("GLASSBOX_SCREENSHOTS");
+  if (!directory) GTEST_SKIP() << "GLASSBOX_SCREENSHOTS names no directory";
+  std::filesystem::create_directories(directory);
+  testing::Desktop desktop(1440, 900);
+  desktop.start();
+  desktop.until("the model", [](const auto& now) { return now.at("model") != "" && !now.at("busy"); });
+  desktop.resize(1440, 900);
+  desktop.click("composer");
+  desktop.type("Write a bedtime story about a kite that got lost.\n");
+  desktop.until("some words", [](const auto& now) { return now.at("tokens") >= 150; });
+  desktop.key("Escape");
+  desktop.until_idle();
+  const auto save = [&](const std::string& name) {
+    desktop.until_idle();
+    desktop.picture().save_png(std::filesystem::path(directory) / (name + ".png"));
+  };
+  const auto answer = desktop.where("message 2");
+  desktop.click(answer.x + 12, answer.y + 10);
+  save("token");
+  desktop.click("Diff");
+  desktop.click("check token");
+  desktop.until("the comparison", [](const auto& now) { return now.at("busy"); });
+  for (const auto& [panel, file] : {std::pair{"Diff", "diff"},
+                                    {"Timeline", "timeline"},
+                                    {"Kernels", "kernels"},
+                                    {"Roofline", "roofline"},
+                                    {"Model", "model"},
+                                    {"Device", "device"},
+                                    {"Settings", "settings"}}) {
+    desktop.click(panel);
+    save(file);
+  }
+  desktop.key("F1");
+  save("help");
+  EXPECT_EQ(desktop.close(), 0);
+}
+
+}  // namespace
+}  // namespace glassbox::app::ui
