@@ -76,7 +76,7 @@ std::shared_ptr<const Message> Worker::State::shown(const model::StoredMessage& 
 void Worker::State::publish_thread(Thread thread) {
   if (engine) {
     thread.context_size = engine->context();
-    thread.context_used = engine->tokens().size();
+    thread.context_used = context_used_;
   }
   next.thread = std::make_shared<Thread>(std::move(thread));
 }
@@ -148,6 +148,7 @@ void Worker::State::answer(const Ask& ask, std::vector<std::shared_ptr<const Tok
     records_[message.id] = tokens;
     next.activity = Activity::answering;
     next.work.reset();
+    context_used_ = engine->tokens().size();
     auto thread = *next.thread;
     thread.messages.back() = shown(message, tokens);
     publish_thread(std::move(thread));
@@ -166,6 +167,7 @@ void Worker::State::answer(const Ask& ask, std::vector<std::shared_ptr<const Tok
   }
   asking_ = false;
   streaming_.reset();
+  context_used_ = engine->tokens().size();
   refresh_thread();
   if (conversation != chat.conversation() || !next.history->empty()) refresh_history();
 }

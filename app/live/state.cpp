@@ -57,6 +57,7 @@ void Worker::State::open_model(const model::EngineOptions& options) {
   engine.reset();
   last_run_.reset();
   last_check_.reset();
+  context_used_ = 0;
   next.model.reset();
   next.runs = std::make_shared<std::vector<std::shared_ptr<const gpu::ProfiledRun>>>();
   publish();
@@ -100,6 +101,7 @@ void Worker::State::refresh_history() {
 }
 
 void Worker::State::new_conversation(std::string system_prompt) {
+  context_used_ = 0;
   viewed_.reset();
   viewed_thread_.clear();
   if (session_) session_->start(system_prompt);
@@ -108,6 +110,7 @@ void Worker::State::new_conversation(std::string system_prompt) {
 }
 
 void Worker::State::open_conversation(std::int64_t conversation) {
+  context_used_ = 0;
   if (session_) {
     session_->open(conversation);
   } else {

@@ -80,6 +80,8 @@ class Worker::State {
   std::vector<model::StoredMessage> viewed_thread_;  ///< its messages
   std::map<std::int64_t, std::vector<std::shared_ptr<const TokenRecord>>> records_;  ///< by message, of this process
 
+  std::size_t context_used_ = 0;  ///< after the last answer; looking at tokens moves the engine about
+
   // Of the step run last: what the next token's record takes over.
   std::shared_ptr<const gpu::ProfiledRun> last_run_;
   std::shared_ptr<const TokenCheck> last_check_;

@@ -135,7 +135,9 @@ void MessageView::draw(Frame& frame, ChatContext& context, ImVec2 at, bool newes
     draw_code_buttons(frame, {at.x + text_at_.x, at.y + text_at_.y});
   }
   const ImVec2 bottom(at.x + width_, at.y + height_);
-  const bool pointed = ImGui::IsWindowHovered(ImGuiHoveredFlags_ChildWindows) && ImGui::IsMouseHoveringRect(at, bottom);
+  const bool pointed =
+      ImGui::IsWindowHovered(ImGuiHoveredFlags_ChildWindows | ImGuiHoveredFlags_AllowWhenBlockedByActiveItem) &&
+      ImGui::IsMouseHoveringRect(at, bottom);
   draw_footer(frame, context, {at.x, text_bottom + std::round(above_footer * scale)}, pointed || newest);
   ImGui::PopID();
 }

@@ -173,22 +173,30 @@ void Shell::draw_sidebar(Frame& frame, float width) {
 
 void Shell::draw_inspector(Frame& frame, float width) {
   ImGui::BeginChild("inspector", {width, 0}, false, ImGuiWindowFlags_AlwaysUseWindowPadding);
-  if (ImGui::BeginTabBar("panels", ImGuiTabBarFlags_FittingPolicyScroll | ImGuiTabBarFlags_TabListPopupButton)) {
+  // Eight names fit the usual width when they stand close.
+  ImGui::PushStyleVar(ImGuiStyleVar_FramePadding, {6 * frame.scale, 5 * frame.scale});
+  ImGui::PushStyleVar(ImGuiStyleVar_ItemInnerSpacing, {3 * frame.scale, 5 * frame.scale});
+  const Parts::Panel* chosen = nullptr;
+  if (ImGui::BeginTabBar("panels", ImGuiTabBarFlags_FittingPolicyScroll)) {
     for (const auto& panel : parts_->panels) {
       const bool wanted = select_panel_ && preferences_.panel == panel.name;
       const bool shown = ImGui::BeginTabItem(panel.name, nullptr, wanted ? ImGuiTabItemFlags_SetSelected : 0);
       Landmarks::mark(panel.name);
       if (!shown) continue;
-      if (!select_panel_) preferences_.panel = panel.name;
-      ImGui::BeginChild("panel");
-      panel.draw(frame);
-      ImGui::EndChild();
-      Landmarks::mark("panel");
+      chosen = &panel;
       ImGui::EndTabItem();
     }
-    select_panel_ = false;
     ImGui::EndTabBar();
   }
+  ImGui::PopStyleVar(2);
+  if (chosen) {
+    if (!select_panel_) preferences_.panel = chosen->name;
+    ImGui::BeginChild("panel");
+    chosen->draw(frame);
+    ImGui::EndChild();
+    Landmarks::mark("panel");
+  }
+  select_panel_ = false;
   ImGui::EndChild();
 }
 

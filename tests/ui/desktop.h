@@ -35,6 +35,7 @@ class Desktop {
 
   /// Starts the program in a home of its own, which outlives each run. Returns once it has drawn a frame.
   void start(const Arguments& arguments = {}, const Environment& environment = {});
+  bool running() const { return program_ > 0; }
   void kill();  ///< kill -9
   int close();  ///< as the window's close button does; the exit code
   void resize(int width, int height);

@@ -22,6 +22,14 @@ class Person : public ::testing::Test {
  protected:
   void SetUp() override { REQUIRE_SHARED(stories); }
 
+  /// What was on screen when it went wrong, where GLASSBOX_SCREENSHOTS names a directory.
+  void TearDown() override {
+    const char* directory = std::getenv("GLASSBOX_SCREENSHOTS");
+    if (!HasFailure() || !directory || !desktop.running()) return;
+    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
+    desktop.picture().save_png(std::filesystem::path(directory) / (std::string(info->name()) + ".png"));
+  }
+
   void open() {
     desktop.start({"gui", "-m", testing::shared_dir() / stories, "--ctx-size", "512"});
     desktop.until("the model", [](const auto& now) { return now.at("model") != "" && !now.at("busy"); });
