@@ -37,15 +37,14 @@ void Landmarks::write(const live::Snapshot& now, std::uint64_t frames) {
   if (!wanted()) return;
   const auto& messages = now.thread->messages;
   const auto partial = std::string(file()) + ".new";
-  std::ofstream(partial) << nlohmann::json{
-      {"frames", frames},
-      {"busy", now.busy()},
-      {"model", now.model ? now.model->name : ""},
-      {"messages", messages.size()},
-      {"tokens", messages.empty() ? 0 : messages.back()->tokens.size()},
-      {"conversation", now.thread->conversation.value_or(0)},
-      {"notice", now.notice.text},
-      {"rectangles", std::exchange(rectangles(), nlohmann::json::object())}};
+  std::ofstream(partial) << nlohmann::json{{"frames", frames},
+                                           {"busy", now.busy()},
+                                           {"model", now.model ? now.model->name : ""},
+                                           {"messages", messages.size()},
+                                           {"tokens", messages.empty() ? 0 : messages.back()->tokens.size()},
+                                           {"conversation", now.thread->conversation.value_or(0)},
+                                           {"notice", now.notice.text},
+                                           {"rectangles", std::exchange(rectangles(), nlohmann::json::object())}};
   std::error_code error;
   std::filesystem::rename(partial, file(), error);
 }

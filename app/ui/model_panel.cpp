@@ -162,18 +162,21 @@ void ModelPanel::draw_tensors(const Frame& frame, const live::ModelCard& card) {
   muted(frame, fmt::format("{}{}: {} elements, {}", all ? "" : with_thousands(order_.size()) + " of ",
                            counted(card.tensors.size(), "tensor"), with_thousands(shown_elements_),
                            byte_size(static_cast<double>(shown_bytes_))));
-  constexpr auto flags = ImGuiTableFlags_ScrollY | ImGuiTableFlags_RowBg | ImGuiTableFlags_Resizable |
-                         ImGuiTableFlags_Sortable | ImGuiTableFlags_SortMulti | ImGuiTableFlags_SortTristate |
-                         ImGuiTableFlags_NoBordersInBodyUntilResize | ImGuiTableFlags_PadOuterX;
+  constexpr auto flags = ImGuiTableFlags_ScrollX | ImGuiTableFlags_ScrollY | ImGuiTableFlags_RowBg |
+                         ImGuiTableFlags_Resizable | ImGuiTableFlags_Sortable | ImGuiTableFlags_SortMulti |
+                         ImGuiTableFlags_SortTristate | ImGuiTableFlags_NoBordersInBodyUntilResize |
+                         ImGuiTableFlags_PadOuterX;
   const float height = std::max(ImGui::GetContentRegionAvail().y, 220 * frame.scale);
   if (!ImGui::BeginTable("tensors", 5, flags, {0, height})) return;
   const float digit = ImGui::CalcTextSize("0").x;
   ImGui::TableSetupScrollFreeze(0, 1);
-  ImGui::TableSetupColumn("name", ImGuiTableColumnFlags_WidthStretch);
-  ImGui::TableSetupColumn("shape", ImGuiTableColumnFlags_WidthFixed, 14 * digit);
-  ImGui::TableSetupColumn("type", ImGuiTableColumnFlags_WidthFixed, 7 * digit);
+  // A name must be readable; in a narrow panel the rest is a scroll away.
+  ImGui::TableSetupColumn("name", ImGuiTableColumnFlags_WidthFixed,
+                          std::max(ImGui::GetContentRegionAvail().x - 46 * digit, 34 * digit));
+  ImGui::TableSetupColumn("shape", ImGuiTableColumnFlags_WidthFixed, 11 * digit);
+  ImGui::TableSetupColumn("type", ImGuiTableColumnFlags_WidthFixed, 5 * digit);
   ImGui::TableSetupColumn("elements", ImGuiTableColumnFlags_WidthFixed | ImGuiTableColumnFlags_PreferSortDescending,
-                          13 * digit);
+                          10 * digit);
   ImGui::TableSetupColumn("size", ImGuiTableColumnFlags_WidthFixed | ImGuiTableColumnFlags_PreferSortDescending,
                           10 * digit);
   ImGui::TableHeadersRow();
