@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdlib>
 
+#include "app/ui/clipped_text.h"
 #include "app/ui/landmarks.h"
 #include "gpu/error.h"
 
@@ -96,17 +97,18 @@ void HistoryPanel::draw_entry(Frame& frame, const model::Conversation& conversat
     focus_rename_ = false;
   } else {
     const auto& title = conversation.title.empty() ? std::string("Untitled") : conversation.title;
-    if (ImGui::Selectable(fmt::format("{}##entry", title).c_str(), shown) && !shown) {
+    const auto at = ImGui::GetCursorScreenPos();
+    const float right = at.x + ImGui::GetContentRegionAvail().x;
+    if (ImGui::Selectable("##entry", shown) && !shown) {
       frame.view.token.reset();
       frame.worker.open_conversation(conversation.id);
     }
     Landmarks::mark("conversation", static_cast<int>(conversation.id));
-    if (ImGui::IsItemHovered() && ImGui::CalcTextSize(title.c_str()).x > ImGui::GetItemRectSize().x)
-      ImGui::SetTooltip("%s", title.c_str());
     if (ImGui::BeginPopupContextItem("entry menu")) {
       draw_menu(frame, conversation);
       ImGui::EndPopup();
     }
+    clipped_text(at, right, frame.palette.text, title);
   }
   ImGui::PopID();
 }

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "app/ui/landmarks.h"
 #include "gpu/error.h"
 
 namespace glassbox::app::ui {
@@ -125,6 +126,7 @@ void SettingsPanel::draw_looks(Frame& frame, Preferences& preferences) {
   ImGui::RadioButton("Dark", &theme, static_cast<int>(Theme::dark));
   ImGui::SameLine();
   ImGui::RadioButton("Light", &theme, static_cast<int>(Theme::light));
+  Landmarks::mark("light theme");
   preferences.theme = static_cast<Theme>(theme);
   ImGui::AlignTextToFramePadding();
   ImGui::Text("Zoom %.0f%%", std::round(preferences.zoom * 100));

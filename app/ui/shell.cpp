@@ -257,6 +257,8 @@ void Shell::draw_help(Frame& frame) {
   const auto* viewport = ImGui::GetMainViewport();
   ImGui::SetNextWindowPos(viewport->GetCenter(), ImGuiCond_Appearing, {0.5F, 0.5F});
   ImGui::SetNextWindowFocus();
+  ImGui::PushStyleColor(ImGuiCol_WindowBg, ImGui::GetStyleColorVec4(ImGuiCol_PopupBg));
+  ImGui::PushStyleVar(ImGuiStyleVar_WindowBorderSize, 1);
   if (ImGui::Begin(
           "Help", &help_,
           ImGuiWindowFlags_AlwaysAutoResize | ImGuiWindowFlags_NoCollapse | ImGuiWindowFlags_NoSavedSettings)) {
@@ -277,6 +279,8 @@ void Shell::draw_help(Frame& frame) {
                        GLASSBOX_VERSION);
   }
   ImGui::End();
+  ImGui::PopStyleVar();
+  ImGui::PopStyleColor();
 }
 
 void Shell::draw(const live::Snapshot& now, const Fonts& fonts, float scale) {

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "app/ui/format.h"
+#include "app/ui/landmarks.h"
 #include "app/ui/token_walk.h"
 
 namespace glassbox::app::ui {
@@ -168,6 +169,7 @@ void TokenPanel::draw_candidates(Frame& frame, const live::TokenRecord& token, c
                           ImGuiSelectableFlags_SpanAllColumns | ImGuiSelectableFlags_AllowItemOverlap) &&
         possible)
       frame.worker.force(place, candidate.token);
+    Landmarks::mark("candidate", static_cast<int>(i));
     if (ImGui::IsItemHovered()) {
       const auto what = chosen            ? std::string("What stands in the answer")
                         : !reason.empty() ? reason

@@ -39,7 +39,9 @@ class BadInput : public ::testing::Test {
 TEST_F(BadInput, AModelThatIsNotThere) {
   refused({"logits", "-m", "/nowhere/model", "--tokens", "1", "--out", dir.path() / "x"}, "/nowhere/model");
 }
-TEST_F(BadInput, NoModelAtAll) { refused({"logits", "--tokens", "1", "--out", dir.path() / "x"}, "-m PATH"); }
+TEST_F(BadInput, NoModelAtAll) {
+  refused({"logits", "--tokens", "1", "--out", dir.path() / "x"}, "-m PATH", {{"GLASSBOX_ASSETS", dir.path()}});
+}
 TEST_F(BadInput, TruncatedSafetensors) {
   const auto copy = copy_of(model);
   std::filesystem::resize_file(copy / "model.safetensors", 40000);

@@ -56,7 +56,7 @@ class Person : public ::testing::Test {
     finish();
   }
 
-  Desktop desktop;
+  Desktop desktop{2560, 1440};
 };
 
 TEST_F(Person, WritesAndReadsTheAnswerWhichIsKept) {
@@ -139,6 +139,44 @@ TEST_F(Person, ClicksATokenAndEveryPanelShowsIt) {
   }
 }
 
+TEST_F(Person, AsksWhatIfAnotherTokenHadBeenDrawn) {
+  open();
+  send_and_stop("Once upon a time", 30);
+  const auto id = conversation();
+  const auto first = store().thread(id).back();
+  const auto answer = desktop.where("message " + std::to_string(first.id));
+  desktop.click(answer.x + 12, answer.y + 10);
+  desktop.until_idle();
+  // Whichever of the first two does not stand there.
+  for (const char* candidate : {"candidate 0", "candidate 1"}) desktop.click(candidate);
+  desktop.until("the new branch",
+                [&](const auto& now) { return !now.at("rectangles").contains("message " + std::to_string(first.id)); });
+  desktop.until("some words", [](const auto& now) { return now.at("tokens") >= 6; });
+  desktop.key("Escape");
+  finish();
+  const auto branches = store().children(store().thread(id).front().id);
+  ASSERT_THAT(branches, SizeIs(2));
+  EXPECT_NE(branches[0].tokens, branches[1].tokens);
+  EXPECT_EQ(branches[0].tokens, first.tokens);
+}
+
+TEST_F(Person, SortsTheKernelsAndChangesTheTheme) {
+  open();
+  send_and_stop("Once upon a time", 20);
+  desktop.click("Kernels");
+  desktop.until_idle();
+  const auto by_time = desktop.picture("kernels table");
+  desktop.click("kernels column 0");
+  desktop.until_idle();
+  EXPECT_GT(desktop.picture("kernels table").different_from(by_time), 500u);
+  desktop.click("Settings");
+  desktop.until_idle();
+  const auto dark = desktop.picture();
+  desktop.click("light theme");
+  desktop.until_idle();
+  EXPECT_GT(desktop.picture().different_from(dark), 500'000u);
+}
+
 TEST_F(Person, FindsDeletesAndBringsBackAConversation) {
   open();
   send_and_stop("Once upon a time");
@@ -171,7 +209,7 @@ TEST_F(Person, FindsDeletesAndBringsBackAConversation) {
 TEST_F(Person, ResizesAndDragsAndNothingIsLost) {
   open();
   send_and_stop("Once upon a time");
-  for (const auto& [width, height] : {std::pair{800, 600}, {1280, 800}, {640, 480}}) {
+  for (const auto& [width, height] : {std::pair{800, 600}, {2560, 1440}, {640, 480}}) {
     desktop.resize(width, height);
     const auto picture = desktop.picture();
     EXPECT_EQ(picture.width, width);
