@@ -116,6 +116,17 @@ std::shared_ptr<const TokenRecord> Worker::State::record_of(const model::Generat
   return record;
 }
 
+/// What was seen of a token takes some ten kilobytes: the oldest answers' records go when many thousands are kept.
+void Worker::State::forget_old_records() {
+  constexpr std::size_t most = 8192;
+  std::size_t total = 0;
+  for (const auto& [message, tokens] : records_) total += tokens.size();
+  while (total > most && records_.size() > 1) {
+    total -= records_.begin()->second.size();
+    records_.erase(records_.begin());
+  }
+}
+
 void Worker::State::name_candidates(TokenRecord& record) const {
   record.probability.reset();
   record.candidate_texts.clear();
@@ -168,6 +179,7 @@ void Worker::State::answer(const Ask& ask, std::vector<std::shared_ptr<const Tok
   asking_ = false;
   streaming_.reset();
   context_used_ = engine->tokens().size();
+  forget_old_records();
   refresh_thread();
   if (conversation != chat.conversation() || !next.history->empty()) refresh_history();
 }

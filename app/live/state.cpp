@@ -53,6 +53,7 @@ model::Progress Worker::State::progress(Activity activity) {
 void Worker::State::open_model(const model::EngineOptions& options) {
   const Doing doing(*this, Activity::loading);
   viewed_ = next.thread->conversation;
+  viewed_thread_ = messages();
   session_.reset();
   engine.reset();
   last_run_.reset();

@@ -61,6 +61,7 @@ class Worker::State {
   /// Feeds what precedes a token, then `step` instead of the plan's plain run for the last id of it.
   void at_token(TokenPlace place, const std::function<void(const model::EngineStep&)>& step);
   std::shared_ptr<const TokenRecord> record_of(const model::GeneratedToken& token, std::size_t begin) const;
+  void forget_old_records();
   void name_candidates(TokenRecord& record) const;
   std::vector<TokenRecord> decoded(std::span<const std::uint32_t> ids) const;
   void replace_record(TokenPlace place, TokenRecord record);
