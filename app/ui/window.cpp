@@ -176,11 +176,14 @@ void run_window(WindowOptions options) {
   while (!glfwWindowShouldClose(window.get())) {
     // Frames cost processor time that the model may need: drawn when something happened, at most sixty a second.
     const auto frame_began = Clock::now();
+    // A caret blinks, a notice goes away.
+    const double waited = ImGui::GetIO().WantTextInput ? 0.5 : now->notice.number ? 1.0 : 60.0;
     if (session.redraw > 0)
       glfwPollEvents();
     else
-      glfwWaitEventsTimeout(ImGui::GetIO().WantTextInput ? 0.4 : now->notice.number ? 1.0 : 60.0);
-    session.redraw = session.redraw > 0 ? session.redraw - 1 : 3;
+      glfwWaitEventsTimeout(waited);
+    const bool nothing = std::chrono::duration<double>(Clock::now() - frame_began).count() >= waited;
+    session.redraw = session.redraw > 0 ? session.redraw - 1 : nothing ? 0 : 3;
 
     now = worker.snapshot();
     if (now->revision != revision) {
