@@ -118,7 +118,7 @@ void DevicePanel::draw_features(const Frame& frame, const live::DeviceCard& card
        "Times are taken by the CPU's clock, around a launch and a wait."},
       {"Texel buffers", f.texel_buffers, "Weights can be read through the texture units.",
        "Weights are read through storage buffers or images."},
-      {"Persistent maps", f.buffer_storage, "Results come back through memory that stays mapped.",
+      {"Persistent maps", f.buffer_storage, "Buffers can stay mapped for the CPU; no kernel needs it.",
        "Each result read maps a buffer anew."},
       {"Subgroups", f.subgroups, "Sums within a workgroup need no shared memory.",
        "Sums within a workgroup go through shared memory: more barriers."},
