@@ -142,11 +142,12 @@ void Worker::State::answer(const Ask& ask, std::vector<std::shared_ptr<const Tok
   const Doing doing(*this, Activity::reading);
   const auto conversation = chat.conversation();
   asking_ = true;
-  std::vector<std::shared_ptr<const TokenRecord>> tokens;
   const auto seen = [&](const model::GeneratedToken& token) {
     const auto& message = chat.thread().back();
-    if (tokens.empty() && !given.empty()) {
+    auto& tokens = records_[message.id];
+    if (message.tokens.size() == given.size() + 1) {
       // What it begins with keeps its records; where the texts stand is this answer's.
+      tokens.clear();
       auto texts = decoded(std::span(message.tokens).first(given.size()));
       for (std::size_t i = 0; i < given.size(); ++i) {
         auto record = *given[i];
@@ -156,12 +157,15 @@ void Worker::State::answer(const Ask& ask, std::vector<std::shared_ptr<const Tok
       }
     }
     tokens.push_back(record_of(token, message.content.size() - token.text.size()));
-    records_[message.id] = tokens;
     next.activity = Activity::answering;
     next.work.reset();
     context_used_ = engine->tokens().size();
+    // Shown since the first step, branches and all: only this has grown.
     auto thread = *next.thread;
-    thread.messages.back() = shown(message, tokens);
+    auto grown = std::make_shared<Message>(*thread.messages.back());
+    grown->content = message.content;
+    grown->tokens = tokens;
+    thread.messages.back() = std::move(grown);
     publish_thread(std::move(thread));
     publish();
   };

@@ -93,7 +93,7 @@ void Shell::show_panel(std::size_t index) {
 
 /// What the worker did that the preferences should know of.
 void Shell::follow(const live::Snapshot& now) {
-  preferences_.theme = view_.theme = preferences_.theme;
+  view_.theme = preferences_.theme;
   preferences_.tint = view_.tint;
   preferences_.watching = now.watching;
   bool changed = false;

@@ -270,14 +270,20 @@ TEST_F(WorkerTest, ConversationsAreFoundRenamedRemovedAndComeBack) {
 TEST_F(WorkerTest, LoadingCanBeStopped) {
   model::EngineOptions options;
   options.model = testing::shared_dir() / stories;
-  worker().open_model(options);
-  ASSERT_TRUE(until([](const Snapshot& s) { return s.activity == Activity::loading && s.work; }));
-  worker().stop();
-  settle();
-  // Whichever came first: the stop, or the end of so small a load.
-  if (!now()->model) {
-    EXPECT_EQ(now()->notice.text, "stopped");
-  }
+  std::atomic<Worker*> loading = nullptr;
+  // At the first news of the load, on the worker's own thread: nothing later can come before it.
+  Worker stopped({.store = file, .published = [&] {
+                    if (Worker* worker = loading;
+                        worker && worker->snapshot()->activity == Activity::loading && worker->snapshot()->work)
+                      worker->stop();
+                  }});
+  loading = &stopped;
+  stopped.open_model(options);
+  const auto end = std::chrono::steady_clock::now() + testing::patience;
+  while (stopped.snapshot()->notice.number == 0 && std::chrono::steady_clock::now() < end)
+    std::this_thread::sleep_for(milliseconds(1));
+  EXPECT_EQ(stopped.snapshot()->notice.text, "stopped");
+  EXPECT_EQ(stopped.snapshot()->model, nullptr);
 }
 
 TEST_F(WorkerTest, MeasuresWhatTheDriverMakesOfFunctions) {
