@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "gpu/error.h"
+#include "model/sampling_json.h"
 #include "model/utf8.h"
 
 namespace glassbox::model {
@@ -17,20 +18,10 @@ std::int64_t now() {
   return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
 }
 
-/// The float's shortest decimal as a double, so that 0.8f is stored as 0.8 and not as 0.800000011920929.
-double shortest(float value) { return std::stod(fmt::format("{}", value)); }
-
 json to_json(const SamplingOptions& options, std::uint64_t seed) {
-  return {{"temperature", shortest(options.temperature)},
-          {"top_k", options.top_k},
-          {"top_p", shortest(options.top_p)},
-          {"min_p", shortest(options.min_p)},
-          {"typical_p", shortest(options.typical_p)},
-          {"repeat_last_n", options.repeat_last_n},
-          {"repeat_penalty", shortest(options.repeat_penalty)},
-          {"presence_penalty", shortest(options.presence_penalty)},
-          {"frequency_penalty", shortest(options.frequency_penalty)},
-          {"seed", seed}};
+  auto settings = model::to_json(options);
+  settings["seed"] = seed;
+  return settings;
 }
 
 json stats_of(const Generation& generation) {

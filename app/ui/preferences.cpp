@@ -5,7 +5,7 @@
 #include <iterator>
 
 #include "app/cli/table.h"
-#include "gpu/error.h"
+#include "model/sampling_json.h"
 
 namespace glassbox::app::ui {
 namespace {
@@ -20,37 +20,6 @@ void take(const json& from, const char* name, T& value) {
     value = found->get<T>();
   } catch (const json::exception&) {
     // Of another type: the default stands.
-  }
-}
-
-json sampling_to_json(const model::SamplingOptions& s) {
-  return {{"temperature", s.temperature},
-          {"top_k", s.top_k},
-          {"top_p", s.top_p},
-          {"min_p", s.min_p},
-          {"typical_p", s.typical_p},
-          {"repeat_last_n", s.repeat_last_n},
-          {"repeat_penalty", s.repeat_penalty},
-          {"presence_penalty", s.presence_penalty},
-          {"frequency_penalty", s.frequency_penalty}};
-}
-
-model::SamplingOptions sampling_from_json(const json& from) {
-  model::SamplingOptions s;
-  take(from, "temperature", s.temperature);
-  take(from, "top_k", s.top_k);
-  take(from, "top_p", s.top_p);
-  take(from, "min_p", s.min_p);
-  take(from, "typical_p", s.typical_p);
-  take(from, "repeat_last_n", s.repeat_last_n);
-  take(from, "repeat_penalty", s.repeat_penalty);
-  take(from, "presence_penalty", s.presence_penalty);
-  take(from, "frequency_penalty", s.frequency_penalty);
-  try {
-    s.validate();
-    return s;
-  } catch (const Error&) {
-    return {};
   }
 }
 
@@ -81,7 +50,7 @@ Preferences Preferences::load(const std::filesystem::path& file) {
   take(from, "conversation", p.conversation);
   take(from, "system_prompt", p.system_prompt);
   if (const auto sampling = from.find("sampling"); sampling != from.end() && sampling->is_object())
-    p.settings.sampling = sampling_from_json(*sampling);
+    p.settings.sampling = model::sampling_from_json(*sampling);
   take(from, "max_tokens", p.settings.max_tokens);
   take(from, "time_kernels", p.watching.time_kernels);
   take(from, "check_every", p.watching.check_every);
@@ -108,7 +77,7 @@ void Preferences::save(const std::filesystem::path& file) const {
                    {"recent_models", recent_models},
                    {"conversation", conversation},
                    {"system_prompt", system_prompt},
-                   {"sampling", sampling_to_json(settings.sampling)},
+                   {"sampling", model::to_json(settings.sampling)},
                    {"max_tokens", settings.max_tokens},
                    {"time_kernels", watching.time_kernels},
                    {"check_every", watching.check_every}};
