@@ -309,6 +309,12 @@ template std::optional<std::vector<std::string>> Gguf::find(std::string_view) co
 template std::optional<std::vector<float>> Gguf::find(std::string_view) const;
 template std::optional<std::vector<std::int32_t>> Gguf::find(std::string_view) const;
 
+void Gguf::require_model() const {
+  require(weights_.size() > 0, "{}: holds a vocabulary and no tensors, expected a model", name());
+  const auto parts = find<std::uint64_t>("split.count").value_or(1);
+  require(parts <= 1, "{}: is one of {} parts of a split model, expected a model in one file", name(), parts);
+}
+
 std::optional<Vocabulary> Gguf::vocabulary() const {
   auto pieces = find<std::vector<std::string>>("tokenizer.ggml.tokens");
   if (!pieces) return std::nullopt;
@@ -342,34 +348,11 @@ std::optional<Vocabulary> Gguf::vocabulary() const {
   return vocabulary;
 }
 
-std::string hugging_face_name(std::string_view gguf_name) {
-  using Names = std::pair<std::string_view, std::string_view>;
-  constexpr std::array<Names, 3> whole_model{
-      {{"token_embd", "model.embed_tokens"}, {"output_norm", "model.norm"}, {"output", "lm_head"}}};
-  constexpr std::array<Names, 11> of_a_layer{{{"attn_norm", "input_layernorm"},
-                                              {"attn_q", "self_attn.q_proj"},
-                                              {"attn_k", "self_attn.k_proj"},
-                                              {"attn_v", "self_attn.v_proj"},
-                                              {"attn_output", "self_attn.o_proj"},
-                                              {"attn_q_norm", "self_attn.q_norm"},
-                                              {"attn_k_norm", "self_attn.k_norm"},
-                                              {"ffn_norm", "post_attention_layernorm"},
-                                              {"ffn_gate", "mlp.gate_proj"},
-                                              {"ffn_up", "mlp.up_proj"},
-                                              {"ffn_down", "mlp.down_proj"}}};
-  const auto dot = gguf_name.rfind('.');
-  const auto suffix = dot == gguf_name.npos ? "" : gguf_name.substr(dot);
-  if (suffix != ".weight" && suffix != ".bias") return std::string(gguf_name);
-  const auto stem = gguf_name.substr(0, dot);
-  for (const auto& [theirs, ours] : whole_model)
-    if (stem == theirs) return fmt::format("{}{}", ours, suffix);
-  if (stem.starts_with("blk.")) {
-    const auto number_end = stem.find('.', 4);
-    for (const auto& [theirs, ours] : of_a_layer)
-      if (number_end != stem.npos && stem.substr(number_end + 1) == theirs)
-        return fmt::format("model.layers.{}.{}{}", stem.substr(4, number_end - 4), ours, suffix);
-  }
-  return std::string(gguf_name);
+std::uint32_t ggml_type(StorageType type) {
+  const auto found =
+      std::ranges::find_if(tensor_types, [&](const auto& known) { return find_storage_type(known.name) == type; });
+  require(found != tensor_types.end(), "{} has no GGML type", name_of(type));
+  return found->id;
 }
 
 }  // namespace glassbox::model

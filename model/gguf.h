@@ -56,6 +56,8 @@ class Gguf {
   /// The tensors under their Hugging Face names (hugging_face_name), shapes outermost first; weights() keeps the file
   /// mapped on its own. Q and K of Llama models are in GGUF's row order: see gpu::RopePairing::interleaved.
   const Weights& weights() const { return weights_; }
+  /// Throws Error where the file has no tensors, or only some of a model that is split into several files.
+  void require_model() const;
   /// The tokenizer.ggml.* keys; nullopt where the file has no tokens. Throws Error where they contradict each other.
   std::optional<Vocabulary> vocabulary() const;
   /// tokenizer.chat_template, a Jinja template; empty where there is none.
@@ -73,5 +75,10 @@ class Gguf {
 /// "blk.3.attn_q.weight" as "model.layers.3.self_attn.q_proj.weight", and so on; names without a Hugging Face
 /// counterpart ("rope_freqs.weight", the divisors of the RoPE frequencies) stay as they are.
 std::string hugging_face_name(std::string_view gguf_name);
+/// The inverse.
+std::string gguf_name(std::string_view hugging_face_name);
+
+/// GGML's number for a type of tensor.
+std::uint32_t ggml_type(StorageType type);
 
 }  // namespace glassbox::model

@@ -30,9 +30,7 @@ std::string read_chat_template(const std::filesystem::path& directory) {
 
 ModelFiles open_gguf(const std::filesystem::path& path) {
   const auto gguf = Gguf::open(path);
-  require(gguf.weights().size() > 0, "{}: holds a vocabulary and no tensors, expected a model", path.string());
-  const auto parts = gguf.find<std::uint64_t>("split.count").value_or(1);
-  require(parts <= 1, "{}: is one of {} parts of a split model, expected a model in one file", path.string(), parts);
+  gguf.require_model();
   return {.name = gguf.find<std::string>("general.name").value_or(path.stem().string()),
           .config = config_from_gguf(gguf),
           .weights = gguf.weights(),

@@ -1,17 +1,14 @@
 #include "model/safetensors.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <tuple>
 
 #include "gpu/error.h"
+#include "model/partial_file.h"
 #include "model/quants.h"
 
 namespace glassbox::model {
@@ -104,50 +101,6 @@ std::vector<double> widen(std::span<const std::byte> bytes) {
   }
   return out;
 }
-
-/// A file that is removed again unless it is given its name.
-class PartialFile {
- public:
-  explicit PartialFile(const std::filesystem::path& target)
-      : target_(target), path_(target.string() + ".partial-" + std::to_string(::getpid())) {
-    // A device or a pipe is written to, never replaced by a file of its name.
-    std::error_code ignored;
-    in_place_ = std::filesystem::exists(target, ignored) && !std::filesystem::is_regular_file(target, ignored);
-    if (in_place_) path_ = target_;
-    descriptor_ =
-        ::open(path_.c_str(), in_place_ ? O_WRONLY | O_CLOEXEC : O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    check(descriptor_ >= 0);
-  }
-  PartialFile(const PartialFile&) = delete;
-  PartialFile& operator=(const PartialFile&) = delete;
-  ~PartialFile() {
-    if (descriptor_ < 0) return;
-    ::close(descriptor_);
-    if (!in_place_) ::unlink(path_.c_str());
-  }
-  void write(std::span<const std::byte> bytes) {
-    while (!bytes.empty()) {
-      const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
-      if (written < 0 && errno == EINTR) continue;
-      check(written >= 0);
-      bytes = bytes.subspan(static_cast<std::size_t>(written));
-    }
-  }
-  void give_name() {
-    if (!in_place_) {
-      check(::fsync(descriptor_) == 0);  // some file systems report a full disk only here
-      check(::rename(path_.c_str(), target_.c_str()) == 0);
-    }
-    ::close(std::exchange(descriptor_, -1));
-  }
-
- private:
-  void check(bool ok) const { require(ok, "{}: cannot be written: {}", target_.string(), std::strerror(errno)); }
-
-  std::filesystem::path target_, path_;
-  bool in_place_ = false;
-  int descriptor_ = -1;
-};
 
 Weights load_shards(const std::filesystem::path& path) {
   const std::string file = path.string();

@@ -13,8 +13,26 @@ struct StorageFormat {
   std::string_view name;
   std::size_t elements, bytes;  // of a block
 };
-constexpr std::array<StorageFormat, 5> formats{
-    {{"f32", 1, 4}, {"f16", 1, 2}, {"bf16", 1, 2}, {"q8_0", 32, 34}, {"q4_0", 32, 18}}};
+/// In the order of StorageType.
+constexpr std::array<StorageFormat, 18> formats{{{"f32", 1, 4},
+                                                 {"f16", 1, 2},
+                                                 {"bf16", 1, 2},
+                                                 {"q8_0", 32, 34},
+                                                 {"q4_0", 32, 18},
+                                                 {"q4_1", 32, 20},
+                                                 {"q5_0", 32, 22},
+                                                 {"q5_1", 32, 24},
+                                                 {"q2_k", 256, 84},
+                                                 {"q3_k", 256, 110},
+                                                 {"q4_k", 256, 144},
+                                                 {"q5_k", 256, 176},
+                                                 {"q6_k", 256, 210},
+                                                 {"iq4_nl", 32, 18},
+                                                 {"iq4_xs", 256, 136},
+                                                 {"tq1_0", 256, 54},
+                                                 {"tq2_0", 256, 66},
+                                                 {"mxfp4", 32, 17}}};
+static_assert(formats.size() == static_cast<std::size_t>(StorageType::mxfp4) + 1);
 
 const StorageFormat& format_of(StorageType type) { return formats.at(static_cast<std::size_t>(type)); }
 

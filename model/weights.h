@@ -16,10 +16,29 @@
 namespace glassbox::model {
 
 /// How a container stores the numbers of a tensor. The quantised types are GGML's: see model/quants.h.
-enum class StorageType : std::uint8_t { f32, f16, bf16, q8_0, q4_0 };
+enum class StorageType : std::uint8_t {
+  f32,
+  f16,
+  bf16,
+  q8_0,
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q2_k,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k,
+  iq4_nl,
+  iq4_xs,
+  tq1_0,
+  tq2_0,
+  mxfp4
+};
 
 std::string_view name_of(StorageType type);        ///< "f32", "q4_0", ...
-std::size_t elements_per_block(StorageType type);  ///< 1, or 32 for the quantised types
+std::size_t elements_per_block(StorageType type);  ///< 1, 32 or 256
 std::size_t bytes_per_block(StorageType type);
 /// The type that a container spells `name` ("F32", "BF16", "Q8_0"; case does not matter), if it is one of ours.
 std::optional<StorageType> find_storage_type(std::string_view name);
@@ -58,6 +77,10 @@ class Weights {
   /// The type that most elements of tensors() are stored in; nullopt without tensors.
   std::optional<StorageType> main_type() const;
   const std::string& source() const { return source_; }
+  /// Throws Error, as find() does, where there is any tensor whose stored type is not a StorageType.
+  void require_supported() const {
+    if (!unsupported_.empty()) find(unsupported_.begin()->first);
+  }
 
   /// Lets go of the pages of `tensor` once its values are elsewhere (MappedFile::release).
   void release(const TensorInfo& tensor) const;
