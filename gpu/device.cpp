@@ -9,6 +9,8 @@
 #include "gpu/cache_dir.h"
 #include "gpu/egl.h"
 #include "gpu/error.h"
+#include "gpu/gl_errors.h"
+#include "gpu/lanes.h"
 #include "gpu/probe.h"
 #include "gpu/program_cache.h"
 #include "gpu/staging.h"
@@ -35,27 +37,26 @@ std::uint32_t gl_integer(GLenum name) {
   return static_cast<std::uint32_t>(std::max(value, 0));
 }
 
-void GL_APIENTRY on_debug_message(GLenum source, GLenum type, GLuint, GLenum, GLsizei, const GLchar* message,
-                                  const void* user) {
-  // A shader's errors are told by its log.
-  if (type != GL_DEBUG_TYPE_ERROR || source == GL_DEBUG_SOURCE_SHADER_COMPILER) return;
-  auto& first = *static_cast<std::string*>(const_cast<void*>(user));
-  if (first.empty()) first = std::string_view(message).substr(0, std::string_view(message).find('\n'));
+/// The context of a candidate: lane 0 of lanes, where they are allowed and can be had.
+std::shared_ptr<EglContext> open_candidate(const EglCandidate& candidate, bool allow_lanes,
+                                           std::unique_ptr<Lanes>& lanes) {
+  if (allow_lanes && (lanes = Lanes::open(candidate, debug_context))) return lanes->context();
+  return std::make_shared<EglContext>(candidate, debug_context);
 }
 
-std::shared_ptr<EglContext> open_context(int& index) {
+std::shared_ptr<EglContext> open_context(int& index, bool allow_lanes, std::unique_ptr<Lanes>& lanes) {
   const auto candidates = egl_candidates();
   require(!candidates.empty(),
           "no EGL device found; Glassbox needs an OpenGL ES 3.1 driver (Debian: libegl1 libgles2 libgl1-mesa-dri)");
   if (index >= 0) {
     require(static_cast<std::size_t>(index) < candidates.size(), "--device {} does not exist, this machine has 0 to {}",
             index, candidates.size() - 1);
-    return std::make_shared<EglContext>(candidates[static_cast<std::size_t>(index)], debug_context);
+    return open_candidate(candidates[static_cast<std::size_t>(index)], allow_lanes, lanes);
   }
   std::string reasons;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     try {
-      auto context = std::make_shared<EglContext>(candidates[i], debug_context);
+      auto context = open_candidate(candidates[i], allow_lanes, lanes);
       index = static_cast<int>(i);
       return context;
     } catch (const Error& error) {
@@ -91,28 +92,23 @@ Device& Device::current() {
 
 Device::Device(const Options& options) : index_(options.index) {
   require(current_device == nullptr, "a device is open on this thread already");
-  context_ = open_context(index_);
+  const char* environment = std::getenv("GLASSBOX_LIMITS");
+  const std::string pretended = !options.limits.empty() ? options.limits : environment ? environment : "";
+  // A driver with limits such as are pretended would have no memory objects either.
+  context_ = open_context(index_, pretended.empty(), lanes_);
   vendor_ = gl_string(GL_VENDOR);
   renderer_ = gl_string(GL_RENDERER);
   version_ = gl_string(GL_VERSION);
   read_features();
   read_limits();
-  const char* environment = std::getenv("GLASSBOX_LIMITS");
-  pretend(!options.limits.empty() ? options.limits : environment ? environment : "");
-
-  if (debug_context) {
-    if (auto* callback = gl_function<void GL_APIENTRY(GLDEBUGPROC, const void*)>(
-            features_.es_version >= 320 ? "glDebugMessageCallback" : "glDebugMessageCallbackKHR")) {
-      glEnable(GL_DEBUG_OUTPUT);
-      glEnable(GL_DEBUG_OUTPUT_SYNCHRONOUS);
-      callback(on_debug_message, &debug_error_);
-    }
-  }
+  if (debug_context) listen_for_gl_errors(features_.es_version >= 320);
+  pretend(pretended);
   current_device = this;
   try {
     programs_ = std::make_unique<ProgramCache>(*this);
     staging_ = std::make_unique<Staging>(*this);
     arena_ = std::make_shared<Arena>(*this);
+    parameters_ = std::make_shared<Arena>(*this, std::size_t{256} << 10);
     const auto timer = probe_timer(*this);
     timer_source_ = timer.source;
     timer_verdict_ = timer.verdict;
@@ -128,20 +124,24 @@ Device::Device(const Options& options) : index_(options.index) {
     }
     check("opening the device");
   } catch (...) {
-    arena_.reset();
-    staging_.reset();
-    programs_.reset();
-    current_device = nullptr;
+    close();
     throw;
   }
 }
 
-Device::~Device() {
+Device::~Device() { close(); }
+
+/// What lives in the contexts goes before them.
+void Device::close() {
+  parameters_.reset();
   arena_.reset();
   staging_.reset();
   programs_.reset();
+  lanes_.reset();
   current_device = nullptr;
 }
+
+unsigned Device::lane_count() const { return lanes_ ? lanes_->count() : 1; }
 
 void Device::read_features() {
   GLint major = 0, minor = 0;
@@ -224,28 +224,22 @@ void Device::pretend(const std::string& name) {
 }
 
 std::string Device::cache_key() const {
-  return fmt::format("{:016x}", stable_hash(fmt::format("{}|{}|{}|{}", vendor_, renderer_, version_, pretended_)));
+  const auto lanes = lanes_ ? fmt::format("|{} lanes", lanes_->count()) : "";
+  return fmt::format("{:016x}",
+                     stable_hash(fmt::format("{}|{}|{}|{}{}", vendor_, renderer_, version_, pretended_, lanes)));
 }
 
 void Device::finish() { glFinish(); }
 
-void Device::forget_errors() {
-  constexpr int most_flags = 8;  // a lost context answers with an error for ever
-  for (int i = 0; i < most_flags && glGetError() != GL_NO_ERROR; ++i) {
-  }
-  debug_error_.clear();
-}
+void Device::forget_errors() { forget_gl_errors(); }
 
 void Device::check(std::string_view doing) {
-  if (!debug_error_.empty()) {
-    const std::string message = debug_error_;
-    forget_errors();
-    fail("OpenGL error while {}: {}", doing, message);
+  auto error = take_gl_error();
+  if (lanes_) {
+    const auto other = lanes_->take_error();
+    if (error.empty()) error = other;
   }
-  const GLenum error = glGetError();
-  if (error == GL_NO_ERROR) return;
-  if (error == GL_OUT_OF_MEMORY) fail("out of device memory while {}", doing);
-  fail("OpenGL error {:#06x} while {}", error, doing);
+  require(error.empty(), "{} while {}", error, doing);
 }
 
 }  // namespace glassbox::gpu

@@ -12,6 +12,7 @@ namespace glassbox::gpu {
 
 class Arena;
 class EglContext;
+class Lanes;
 class ProgramCache;
 class Staging;
 
@@ -77,7 +78,10 @@ class Device {
   int index() const { return index_; }
   /// What everything that names GL objects holds, to know whether they are still there.
   std::weak_ptr<const EglContext> context() const { return context_; }
-  /// Names this driver in cache files: vendor, renderer, version and pretended limits, hashed.
+  /// Contexts that split every dispatch between them; null: this one alone, and the driver's own threads.
+  Lanes* lanes() const { return lanes_.get(); }
+  unsigned lane_count() const;  ///< 1 without
+  /// Names this driver in cache files: vendor, renderer, version, pretended limits and lanes, hashed.
   std::string cache_key() const;
 
   LoadPath load_path() const { return load_path_; }
@@ -89,11 +93,14 @@ class Device {
 
   ProgramCache& programs() { return *programs_; }
   Arena& arena() { return *arena_; }
+  /// Where plans lay their parameter blocks.
+  Arena& parameters() { return *parameters_; }
   Staging& staging() { return *staging_; }
 
   /// Waits until the device is idle.
   void finish();
-  /// Throws Error if the driver has reported an error since the last check. `doing` names what was being done.
+  /// Throws Error if the driver has reported an error on any lane since the last check. `doing` names what was being
+  /// done.
   void check(std::string_view doing);
   /// Forgets them: after a call that a driver may rightly refuse.
   void forget_errors();
@@ -102,10 +109,11 @@ class Device {
   explicit Device(const Options& options);
   void read_features();
   void read_limits();
+  void close();
   void pretend(const std::string& name);
 
-  std::string debug_error_;  ///< first error KHR_debug reported; outlives the context that may report one
   std::shared_ptr<EglContext> context_;
+  std::unique_ptr<Lanes> lanes_;
   Limits limits_;
   Features features_;
   std::string vendor_, renderer_, version_, pretended_;
@@ -115,7 +123,7 @@ class Device {
   TimerSource timer_source_ = TimerSource::cpu_clock;
   std::string timer_verdict_;
   std::unique_ptr<ProgramCache> programs_;
-  std::shared_ptr<Arena> arena_;
+  std::shared_ptr<Arena> arena_, parameters_;
   std::unique_ptr<Staging> staging_;
 };
 

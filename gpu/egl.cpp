@@ -4,6 +4,9 @@
 #include <EGL/eglext.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <mutex>
+#include <set>
 #include <string_view>
 
 #include "gpu/error.h"
@@ -33,7 +36,42 @@ EGLDisplay open_display(const EglCandidate& candidate) {
   return get_display(EGL_PLATFORM_SURFACELESS_MESA, nullptr, nullptr);
 }
 
+/// llvmpipe asks the environment for the number of its threads when a display is initialised: one at a time.
+std::mutex initialising;
+std::set<EGLDisplay> threadless;
+
+/// LP_NUM_THREADS=0 while it lives.
+class NoThreads {
+ public:
+  NoThreads() { setenv("LP_NUM_THREADS", "0", 1); }
+  ~NoThreads() { unsetenv("LP_NUM_THREADS"); }
+  NoThreads(const NoThreads&) = delete;
+  NoThreads& operator=(const NoThreads&) = delete;
+};
+// The C library moves the environment only to make it longer, which other threads must not see: once, before them.
+[[maybe_unused]] const bool environment_has_room = std::getenv("LP_NUM_THREADS") || (NoThreads(), true);
+
 }  // namespace
+
+ThreadlessDisplay open_without_threads(const EglCandidate& candidate) {
+  const EGLDisplay display = open_display(candidate);
+  if (display == EGL_NO_DISPLAY) return ThreadlessDisplay::refused;
+  const std::lock_guard lock(initialising);
+  const bool initialised = eglQueryString(display, EGL_VERSION) != nullptr;
+  if (!initialised) eglGetError();
+  if (initialised) return threadless.contains(display) ? ThreadlessDisplay::there : ThreadlessDisplay::refused;
+  const NoThreads none;
+  if (!eglInitialize(display, nullptr, nullptr)) return ThreadlessDisplay::refused;
+  threadless.insert(display);
+  return ThreadlessDisplay::opened;
+}
+
+void close_display(const EglCandidate& candidate) {
+  const EGLDisplay display = open_display(candidate);
+  const std::lock_guard lock(initialising);
+  eglTerminate(display);
+  threadless.erase(display);
+}
 
 std::vector<EglCandidate> egl_candidates() {
   const char* client = eglQueryString(EGL_NO_DISPLAY, EGL_EXTENSIONS);
@@ -67,8 +105,11 @@ std::vector<EglCandidate> egl_candidates() {
 
 EglContext::EglContext(const EglCandidate& candidate, bool debug) {
   display_ = open_display(candidate);
-  if (display_ == EGL_NO_DISPLAY || !eglInitialize(display_, nullptr, nullptr))
-    fail("{}: EGL display does not initialise (EGL error {:#x})", candidate.name, eglGetError());
+  const bool initialised = display_ != EGL_NO_DISPLAY && [&] {
+    const std::lock_guard lock(initialising);
+    return eglInitialize(display_, nullptr, nullptr);
+  }();
+  if (!initialised) fail("{}: EGL display does not initialise (EGL error {:#x})", candidate.name, eglGetError());
   const char* extensions = eglQueryString(display_, EGL_EXTENSIONS);
   require(has_extension(extensions, "EGL_KHR_surfaceless_context"), "{}: no EGL_KHR_surfaceless_context ({})",
           candidate.name, or_unknown(eglQueryString(display_, EGL_VENDOR)));

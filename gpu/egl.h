@@ -16,6 +16,12 @@ struct EglCandidate {
 /// Every candidate, hardware first. Empty where no EGL is installed.
 std::vector<EglCandidate> egl_candidates();
 
+/// What became of a wish for a display of llvmpipe without worker threads: it computes in the calling thread.
+enum class ThreadlessDisplay { refused /* not to be had, or opened by somebody with threads */, there, opened };
+ThreadlessDisplay open_without_threads(const EglCandidate& candidate);
+/// Undoes ThreadlessDisplay::opened, before anybody else uses the display.
+void close_display(const EglCandidate& candidate);
+
 /// A surfaceless ES >= 3.1 context, current on the thread that made it. Throws Error where there is none.
 class EglContext {
  public:

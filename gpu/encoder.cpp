@@ -19,14 +19,23 @@ unsigned row_level(const Array& array) { return array.last() % 8 == 0 ? 8 : arra
 
 /// The part of a buffer bound for an array: all of it where the device can, so that neighbours share the binding.
 Dispatch::Range window(const Array& array, const Limits& limits) {
-  const Buffer& buffer = array.data()->storage->buffer();
-  if (buffer.bytes() <= limits.ssbo_block_bytes) return {buffer.id(), 0, buffer.bytes()};
+  Buffer& buffer = array.data()->storage->buffer();
+  if (buffer.bytes() <= limits.ssbo_block_bytes) return {&buffer, 0, buffer.bytes()};
   const std::size_t alignment = std::max<std::size_t>(limits.ssbo_alignment, 16);
   const std::size_t begin = array.byte_offset() / alignment * alignment;
   const std::size_t bytes = align_up(array.byte_offset() + array.nbytes() - begin, 16);
   require(bytes <= limits.ssbo_block_bytes, "an array of shape {} needs a binding of {} bytes, this device binds {}",
           array.shape(), bytes, limits.ssbo_block_bytes);
-  return {buffer.id(), begin, bytes};
+  return {&buffer, begin, bytes};
+}
+
+/// Along the axis with most groups. A grid folded into two axes keeps its width, which numbers the groups.
+Dispatch::Split split_of(const KernelBody& body, const Grid& grid) {
+  if (body.gl_grid) return Dispatch::Split::none;
+  if (body.flat && grid.y > 1) return Dispatch::Split::y;
+  return grid.x >= grid.y && grid.x >= grid.z ? Dispatch::Split::x
+         : grid.y >= grid.z                   ? Dispatch::Split::y
+                                              : Dispatch::Split::z;
 }
 
 /// Index of `item` in `list`, appended if new.
@@ -149,9 +158,10 @@ void CommandEncoder::dispatch(const Kernel& kernel, std::vector<Array> inputs, s
     if (path == LoadPath::ssbo || !use.texels() || (use.row4 && row_level(x) == 0) ||
         !x.data()->storage->buffer().texture())
       return LoadPath::ssbo;
+    Buffer* const buffer = &x.data()->storage->buffer();
     const auto& units = path == LoadPath::image ? dispatch.images : dispatch.texels;
     const auto most = std::min(path == LoadPath::image ? limits.images : limits.textures, most_units);
-    const bool bound = std::find(units.begin(), units.end(), x.data()->storage->buffer().texture()) != units.end();
+    const bool bound = std::find(units.begin(), units.end(), buffer) != units.end();
     return bound || units.size() < most ? path : LoadPath::ssbo;
   };
   // Outputs take storage bindings first, then inputs; what does not fit is packed and tried again.
@@ -172,7 +182,7 @@ void CommandEncoder::dispatch(const Kernel& kernel, std::vector<Array> inputs, s
           if (use.texels() && argument.row_level >= 4) variant.wide_slots[argument.slot] = true;
         } else {
           argument.slot = index_of(argument.door == LoadPath::image ? dispatch.images : dispatch.texels,
-                                   array.data()->storage->buffer().texture());
+                                   &array.data()->storage->buffer());
         }
       }
       return argument;
@@ -198,6 +208,7 @@ void CommandEncoder::dispatch(const Kernel& kernel, std::vector<Array> inputs, s
   dispatch.program = &device_.programs().program(kernel, variant);
   dispatch.kernel = kernel.name;
   dispatch.grid = grid;
+  dispatch.split = split_of(body, grid);
   dispatch.local_size = variant.local_size;
   params_.resize(align_up(params_.size(), limits.ubo_alignment));
   dispatch.params_offset = params_.size();
@@ -207,6 +218,7 @@ void CommandEncoder::dispatch(const Kernel& kernel, std::vector<Array> inputs, s
     params_.resize(at + 4);
     std::memcpy(params_.data() + at, &value, 4);
   };
+  if (device_.lanes()) params_.resize(params_.size() + 16);  // the first group, which the plan sets for each
   for (const auto& field : parameter_fields(kernel, body)) {
     if (field.kind == Field::Kind::param) {
       const auto& value = params[field.index];

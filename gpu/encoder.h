@@ -28,17 +28,20 @@ struct DispatchOptions {
 /// One recorded dispatch: everything GL needs, nothing to look up.
 struct Dispatch {
   struct Range {
-    unsigned buffer;
-    std::size_t offset, bytes;
+    Buffer* buffer = nullptr;
+    std::size_t offset = 0, bytes = 0;
     bool operator==(const Range&) const = default;
   };
+  /// How lanes may share it.
+  enum class Split : std::uint8_t { none, x, y, z };
   const Program* program = nullptr;
   std::string kernel;
-  std::vector<Range> slots;      ///< by storage binding
-  std::vector<unsigned> images;  ///< textures by image unit
-  std::vector<unsigned> texels;  ///< textures by texture unit
+  std::vector<Range> slots;     ///< by storage binding
+  std::vector<Buffer*> images;  ///< by image unit: their texel views
+  std::vector<Buffer*> texels;  ///< by texture unit
   std::size_t params_offset = 0, params_bytes = 0;
   Grid grid;
+  Split split = Split::none;
   unsigned local_size = 1;
   bool barrier = false;  ///< before it
   double bytes = 0;      ///< of the arrays bound

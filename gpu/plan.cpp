@@ -8,6 +8,7 @@
 #include "gpu/device.h"
 #include "gpu/egl.h"
 #include "gpu/error.h"
+#include "gpu/lanes.h"
 #include "gpu/recorder.h"
 #include "gpu/timer.h"
 
@@ -43,11 +44,7 @@ Plan Plan::record(std::span<const Array> outputs, const std::shared_ptr<Arena>& 
   plan.arena_ = arena ? arena : plan.device_->arena().shared_from_this();
   require_not_watched(plan.arena_.get());
   Recorder(plan).record(outputs);
-  plan.bound_slots_.resize(plan.device_->limits().ssbo_bindings);
-  if (!plan.params_.empty()) {
-    plan.params_buffer_ = std::make_unique<Buffer>(*plan.device_, plan.params_.size());
-    plan.params_buffer_->write(0, plan.params_);
-  }
+  if (!plan.dispatches_.empty()) plan.lay_params();
   return plan;
 }
 
@@ -60,54 +57,62 @@ void Plan::begin() {
   require_current(context_);
   require_not_watched(arena_.get());
   upload_params();
-  forget_bindings();
+}
+
+/// Each lane has the parameters of its own share of the groups.
+void Plan::lay_params() {
+  const unsigned lanes = device_->lane_count();
+  const std::size_t bytes = (params_.size() + Arena::alignment - 1) / Arena::alignment * Arena::alignment;
+  params_.resize(bytes);  // so that every lane's blocks are aligned
+  params_storage_ = device_->parameters().allocate(lanes * bytes);
+  const auto shares = lanes > 1 ? share_out(dispatches_, lanes) : std::vector<Share>();
+  for (unsigned lane = 0; lane < lanes; ++lane) {
+    const std::span own = shares.empty() ? std::span<const Share>()
+                                         : std::span(shares).subspan(lane * dispatches_.size(), dispatches_.size());
+    for (std::size_t i = 0; i < own.size(); ++i) {
+      const std::uint32_t first[] = {own[i].first.x, own[i].first.y, own[i].first.z};
+      std::memcpy(params_.data() + dispatches_[i].params_offset, first, sizeof first);
+    }
+    if (bytes > 0) params_storage_->buffer().write(params_storage_->offset() + lane * bytes, params_);
+    replays_.emplace_back(dispatches_, params_storage_->buffer(), params_storage_->offset() + lane * bytes, lane, own);
+  }
 }
 
 void Plan::upload_params() {
-  if (patches_.empty()) return;
+  std::size_t begin = params_.size(), end = 0;
   for (const auto& patch : patches_) {
     const std::uint32_t value = patch.value.value();
+    if (std::memcmp(params_.data() + patch.at, &value, sizeof value) == 0) continue;
     std::memcpy(params_.data() + patch.at, &value, sizeof value);
+    if (const auto shared = params_storage_->buffer().shared(); !shared.empty()) {
+      for (unsigned lane = 0; lane < replays_.size(); ++lane)
+        std::memcpy(shared.data() + params_storage_->offset() + lane * params_.size() + patch.at, &value, sizeof value);
+    } else {
+      begin = std::min(begin, patch.at);
+      end = patch.at + sizeof value;
+    }
   }
-  const std::size_t first = patches_.front().at, end = patches_.back().at + sizeof(std::uint32_t);
-  params_buffer_->write(first, std::span(params_).subspan(first, end - first));
+  if (end > begin)
+    params_storage_->buffer().write(params_storage_->offset() + begin, std::span(params_).subspan(begin, end - begin));
 }
 
-void Plan::forget_bindings() {
-  bound_program_ = 0;
-  std::fill(bound_slots_.begin(), bound_slots_.end(), Dispatch::Range{});
-  bound_images_.fill(0);
-  bound_texels_.fill(0);
-}
-
-void Plan::issue(const Dispatch& d) {
-  if (d.barrier)
-    glMemoryBarrier(GL_SHADER_STORAGE_BARRIER_BIT | GL_SHADER_IMAGE_ACCESS_BARRIER_BIT | GL_TEXTURE_FETCH_BARRIER_BIT);
-  if (d.program->id != bound_program_) glUseProgram(bound_program_ = d.program->id);
-  for (unsigned i = 0; i < d.slots.size(); ++i) {
-    if (d.slots[i] == bound_slots_[i]) continue;
-    bound_slots_[i] = d.slots[i];
-    glBindBufferRange(GL_SHADER_STORAGE_BUFFER, i, d.slots[i].buffer, static_cast<GLintptr>(d.slots[i].offset),
-                      static_cast<GLsizeiptr>(d.slots[i].bytes));
-  }
-  for (unsigned i = 0; i < d.images.size(); ++i)
-    if (d.images[i] != bound_images_[i])
-      glBindImageTexture(i, bound_images_[i] = d.images[i], 0, GL_FALSE, 0, GL_READ_ONLY, GL_RGBA32UI);
-  for (unsigned i = 0; i < d.texels.size(); ++i) {
-    if (d.texels[i] == bound_texels_[i]) continue;
-    glActiveTexture(GL_TEXTURE0 + i);
-    glBindTexture(GL_TEXTURE_BUFFER, bound_texels_[i] = d.texels[i]);
-  }
-  if (d.params_bytes > 0)
-    glBindBufferRange(GL_UNIFORM_BUFFER, 0, params_buffer_->id(), static_cast<GLintptr>(d.params_offset),
-                      static_cast<GLsizeiptr>(d.params_bytes));
-  glDispatchCompute(d.grid.x, d.grid.y, d.grid.z);
+void Plan::issue(std::size_t first, std::size_t count, Replay::Bind bind) {
+  Lanes* const lanes = device_->lanes();
+  on_each_lane(lanes, [&](unsigned lane) {
+    const Replay& replay = replays_[lane];
+    for (std::size_t i = first; i < first + count; ++i) {
+      if (lanes && i > first && replay.barrier_before(i)) lanes->meet(lane);
+      replay.issue(i, bind);
+    }
+  });
 }
 
 void Plan::run() {
   if (dispatches_.empty()) return;
+  const auto called = cpu_nanoseconds();
   begin();
-  for (const auto& dispatch : dispatches_) issue(dispatch);
+  issue(0, dispatches_.size(), Replay::Bind::changes);
+  issue_seconds_ = static_cast<double>(cpu_nanoseconds() - called) * 1e-9;
   device_->check("running kernels");
 }
 
@@ -120,9 +125,8 @@ void Plan::run(const Watch& watch) {
       for (std::size_t i = 0; i < step.outputs.size(); ++i)
         if (!step.primitive->in_place(i)) poison(step.outputs[i]);
     if (watch.before) watch.before(step);
-    forget_bindings();
     glMemoryBarrier(GL_ALL_BARRIER_BITS);
-    for (std::size_t i = 0; i < step.count; ++i) issue(dispatches_[step.first + i]);
+    issue(step.first, step.count, Replay::Bind::all);
     device_->finish();
     device_->check(fmt::format("running {}", step.primitive->name()));
     if (watch.after) watch.after(step);
@@ -132,33 +136,39 @@ void Plan::run(const Watch& watch) {
 std::vector<Timing> Plan::run_timed() {
   if (dispatches_.empty()) return {};
   begin();
-  std::vector<Timing> timings(dispatches_.size());
+  const std::size_t count = dispatches_.size();
+  std::vector<std::uint64_t> begins(count), ends(count);
+  device_->finish();
+  if (device_->timer_source() == TimerSource::gpu_timestamp) {
+    TimestampPool stamps(2 * count);
+    stamps.disjoint();
+    for (std::size_t i = 0; i < count; ++i) {
+      stamps.stamp(2 * i);
+      replays_[0].issue(i);
+      stamps.stamp(2 * i + 1);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      begins[i] = stamps.read(2 * i);
+      ends[i] = stamps.read(2 * i + 1);
+    }
+  } else {
+    Lanes* const lanes = device_->lanes();
+    on_each_lane(lanes, [&](unsigned lane) {
+      for (std::size_t i = 0; i < count; ++i) {
+        if (lanes) lanes->meet(lane);
+        if (lane == 0) begins[i] = cpu_nanoseconds();
+        replays_[lane].issue(i);
+        lanes ? lanes->meet(lane) : device_->finish();
+        if (lane == 0) ends[i] = cpu_nanoseconds();
+      }
+    });
+  }
   const auto microseconds = [](std::uint64_t from, std::uint64_t to) {
     return to > from ? static_cast<double>(to - from) / 1000.0 : 0.0;
   };
-  device_->finish();
-  if (device_->timer_source() == TimerSource::gpu_timestamp) {
-    TimestampPool stamps(2 * dispatches_.size());
-    stamps.disjoint();
-    for (std::size_t i = 0; i < dispatches_.size(); ++i) {
-      stamps.stamp(2 * i);
-      issue(dispatches_[i]);
-      stamps.stamp(2 * i + 1);
-    }
-    const std::uint64_t start = stamps.read(0);
-    for (std::size_t i = 0; i < dispatches_.size(); ++i) {
-      const auto begin = stamps.read(2 * i), end = stamps.read(2 * i + 1);
-      timings[i] = {microseconds(start, begin), microseconds(begin, end)};
-    }
-  } else {
-    const auto start = cpu_nanoseconds();
-    for (std::size_t i = 0; i < dispatches_.size(); ++i) {
-      const auto begin = cpu_nanoseconds();
-      issue(dispatches_[i]);
-      device_->finish();
-      timings[i] = {microseconds(start, begin), microseconds(begin, cpu_nanoseconds())};
-    }
-  }
+  std::vector<Timing> timings;
+  for (std::size_t i = 0; i < count; ++i)
+    timings.push_back({microseconds(begins[0], begins[i]), microseconds(begins[i], ends[i])});
   device_->check("timing kernels");
   return timings;
 }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <functional>
 #include <memory>
 #include <set>
@@ -9,6 +8,7 @@
 
 #include "gpu/encoder.h"
 #include "gpu/primitive.h"
+#include "gpu/replay.h"
 
 namespace glassbox::gpu {
 
@@ -46,6 +46,7 @@ class Plan {
     bool poison = false;  ///< fill outputs with a pattern before their step: what a kernel forgets to write shows
   };
 
+  /// Issues every dispatch; on a device with lanes, they have run when it returns.
   void run();
   void run(const Watch& watch);
   /// One run with each dispatch timed by the device's timer source.
@@ -55,14 +56,17 @@ class Plan {
   const std::vector<Dispatch>& dispatches() const { return dispatches_; }
   std::size_t copies() const { return copies_; }  ///< arrays that had to be packed or made contiguous
   std::size_t barriers() const;
+  /// Time that the last run() took the CPU, from its call to the last GL call's return: on a device with lanes, kernels
+  /// and all.
+  double issue_seconds() const { return issue_seconds_; }
 
   Plan() = default;  ///< of nothing
 
  private:
   void begin();
+  void lay_params();
   void upload_params();
-  void issue(const Dispatch& dispatch);
-  void forget_bindings();
+  void issue(std::size_t first, std::size_t count, Replay::Bind bind);
 
   Device* device_ = nullptr;
   std::weak_ptr<const EglContext> context_;
@@ -70,14 +74,12 @@ class Plan {
   std::vector<Step> steps_;
   std::vector<Dispatch> dispatches_;
   std::vector<CommandEncoder::Patch> patches_;
-  std::vector<std::byte> params_;
-  std::unique_ptr<Buffer> params_buffer_;
+  std::vector<std::byte> params_;              ///< as the device has them
+  std::shared_ptr<Storage> params_storage_;    ///< a copy for each lane
+  std::vector<Replay> replays_;                ///< by lane
   std::set<std::shared_ptr<Buffer>> buffers_;  ///< that the dispatches name
   std::size_t copies_ = 0;
-
-  unsigned bound_program_ = 0;
-  std::vector<Dispatch::Range> bound_slots_;
-  std::array<unsigned, CommandEncoder::most_units> bound_images_{}, bound_texels_{};
+  double issue_seconds_ = 0;
 
   friend class Recorder;
 };

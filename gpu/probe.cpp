@@ -65,6 +65,11 @@ std::uint64_t cpu_time(Device& device, Plan& plan) {
 TimerProbe probe_timer(Device& device) {
   if (!device.features().timestamps)
     return {TimerSource::cpu_clock, "no EXT_disjoint_timer_query: glFinish and the CPU's clock"};
+  if (const unsigned lanes = device.lane_count(); lanes > 1)
+    return {TimerSource::cpu_clock,
+            fmt::format("{} lanes run each dispatch to its end in the threads that call: the CPU's clock around all of "
+                        "them; timestamps of one of them are not trusted",
+                        lanes)};
   Array result;
   auto plan = read_plan(device, LoadPath::ssbo,
                         device.features().software ? std::size_t{1} << 20 : std::size_t{64} << 20, result);

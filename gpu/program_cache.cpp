@@ -8,6 +8,8 @@
 
 #include "gpu/cache_dir.h"
 #include "gpu/error.h"
+#include "gpu/gl_errors.h"
+#include "gpu/lanes.h"
 
 namespace glassbox::gpu {
 namespace {
@@ -30,7 +32,7 @@ std::filesystem::path binary_path(const std::filesystem::path& directory, const 
   return directory / fmt::format("{}-{:016x}.bin", device.cache_key(), stable_hash(glsl));
 }
 
-bool load_binary(Device& device, GLuint program, const std::filesystem::path& path) {
+bool load_binary(GLuint program, const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   GLenum format = 0;
   if (!file.read(reinterpret_cast<char*>(&format), sizeof format)) return false;
@@ -38,7 +40,7 @@ bool load_binary(Device& device, GLuint program, const std::filesystem::path& pa
   glProgramBinary(program, format, bytes.data(), static_cast<GLsizei>(bytes.size()));
   GLint linked = 0;
   glGetProgramiv(program, GL_LINK_STATUS, &linked);
-  device.forget_errors();  // a binary of another driver build, or a broken one, is refused: compile instead
+  forget_gl_errors();  // a binary of another driver build, or a broken one, is refused: compile instead
   return linked != 0;
 }
 
@@ -61,38 +63,16 @@ void save_binary(GLuint program, const std::filesystem::path& path) {
   if (!file || error) std::filesystem::remove(partial, error);
 }
 
-}  // namespace
+struct Linked {
+  unsigned id = 0;
+  bool from_disk = false;
+  std::string complaint;  ///< where id is 0
+};
 
-ProgramCache::~ProgramCache() {
-  for (const auto& [text, program] : programs_) glDeleteProgram(program->id);
-}
-
-const KernelBody& ProgramCache::body(const Kernel& kernel) {
-  const auto key = fmt::format("{}\n{}\n{}\n{}", kernel.name, fmt::join(kernel.inputs, ","),
-                               fmt::join(kernel.outputs, ","), kernel.body);
-  const auto found = bodies_.find(key);
-  if (found != bodies_.end()) return *found->second;
-  return *bodies_.emplace(key, std::make_unique<KernelBody>(parse_body(kernel))).first->second;
-}
-
-const Program& ProgramCache::program(const Kernel& kernel, const Variant& variant) {
-  const auto glsl = generate_glsl(device_, kernel, body(kernel), variant);
-  const auto found = programs_.find(glsl);
-  if (found != programs_.end()) return *found->second;
-  const unsigned id = link(kernel, glsl);
-  return *programs_.emplace(glsl, std::make_unique<Program>(Program{id, glsl})).first->second;
-}
-
-unsigned ProgramCache::link(const Kernel& kernel, const std::string& glsl) {
+/// In the context of this thread.
+Linked link(const std::string& glsl, const std::optional<std::filesystem::path>& path) {
   const GLuint program = glCreateProgram();
-  std::optional<std::filesystem::path> path;
-  if (device_.features().program_binary) {
-    if (const auto directory = cache_directory("programs")) path = binary_path(*directory, device_, glsl);
-    if (path && load_binary(device_, program, *path)) {
-      ++statistics_.from_disk;
-      return program;
-    }
-  }
+  if (path && load_binary(program, *path)) return {program, true, {}};
   const GLuint shader = glCreateShader(GL_COMPUTE_SHADER);
   const char* text = glsl.c_str();
   glShaderSource(shader, 1, &text, nullptr);
@@ -111,14 +91,45 @@ unsigned ProgramCache::link(const Kernel& kernel, const std::string& glsl) {
     glDetachShader(program, shader);
   }
   glDeleteShader(shader);
-  if (!linked) {
-    glDeleteProgram(program);
-    fail("[{}] does not compile on {}: {}", kernel.name, device_.renderer(), complaint);
+  if (linked) return {program, false, {}};
+  glDeleteProgram(program);
+  return {0, false, complaint};
+}
+
+}  // namespace
+
+ProgramCache::~ProgramCache() {
+  on_each_lane(device_.lanes(), [&](unsigned lane) {
+    for (const auto& [text, program] : programs_) glDeleteProgram(program->ids[lane]);
+  });
+}
+
+const KernelBody& ProgramCache::body(const Kernel& kernel) {
+  const auto key = fmt::format("{}\n{}\n{}\n{}", kernel.name, fmt::join(kernel.inputs, ","),
+                               fmt::join(kernel.outputs, ","), kernel.body);
+  const auto found = bodies_.find(key);
+  if (found != bodies_.end()) return *found->second;
+  return *bodies_.emplace(key, std::make_unique<KernelBody>(parse_body(kernel))).first->second;
+}
+
+const Program& ProgramCache::program(const Kernel& kernel, const Variant& variant) {
+  const auto glsl = generate_glsl(device_, kernel, body(kernel), variant);
+  const auto found = programs_.find(glsl);
+  if (found != programs_.end()) return *found->second;
+  std::optional<std::filesystem::path> path;
+  if (device_.features().program_binary)
+    if (const auto directory = cache_directory("programs")) path = binary_path(*directory, device_, glsl);
+  std::vector<Linked> linked(device_.lane_count());
+  on_each_lane(device_.lanes(), [&](unsigned lane) { linked[lane] = link(glsl, path); });
+  std::vector<unsigned> ids;
+  for (const auto& each : linked) {
+    require(each.id != 0, "[{}] does not compile on {}: {}", kernel.name, device_.renderer(), each.complaint);
+    ids.push_back(each.id);
   }
-  ++statistics_.compiled;
-  if (path) save_binary(program, *path);
+  ++(linked[0].from_disk ? statistics_.from_disk : statistics_.compiled);
+  if (path && !linked[0].from_disk) save_binary(ids[0], *path);
   device_.check(fmt::format("compiling {}", kernel.name));
-  return program;
+  return *programs_.emplace(glsl, std::make_unique<Program>(Program{std::move(ids), glsl})).first->second;
 }
 
 }  // namespace glassbox::gpu

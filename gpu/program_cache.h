@@ -3,14 +3,15 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "gpu/signature.h"
 
 namespace glassbox::gpu {
 
-/// A linked compute program and the order of its parameter block.
+/// A linked compute program: its name on each lane.
 struct Program {
-  unsigned id = 0;
+  std::vector<unsigned> ids;
   std::string glsl;
 };
 
@@ -31,8 +32,6 @@ class ProgramCache {
   const Statistics& statistics() const { return statistics_; }
 
  private:
-  unsigned link(const Kernel& kernel, const std::string& glsl);
-
   Device& device_;
   std::map<std::string, std::unique_ptr<KernelBody>, std::less<>> bodies_;
   std::map<std::string, std::unique_ptr<Program>, std::less<>> programs_;

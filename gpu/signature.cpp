@@ -86,16 +86,21 @@ std::string generate_glsl(const Device& device, const Kernel& kernel, const Kern
   if (texels) out += "precision highp usamplerBuffer;\n";
   if (!features.precise) out += "#define precise\n";
   out += fmt::format("#define LOCAL_SIZE {}u\nlayout(local_size_x = {}) in;\n", variant.local_size, variant.local_size);
+  // A lane runs a part of the grid, from a group that its parameter block names.
+  const bool lanes = device.lanes() != nullptr;
+  out += lanes ? "#define group_id (gl_WorkGroupID + glassbox_first_group.xyz)\n"
+                 "#define global_id (gl_GlobalInvocationID + glassbox_first_group.xyz * gl_WorkGroupSize)\n"
+               : "#define group_id gl_WorkGroupID\n#define global_id gl_GlobalInvocationID\n";
   out +=
-      "#define group_id gl_WorkGroupID\n#define local_id gl_LocalInvocationIndex\n#define global_id "
-      "gl_GlobalInvocationID\n"
-      "#define flat_group (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x)\n#define flat_id (flat_group * "
-      "LOCAL_SIZE + local_id)\n";
+      "#define local_id gl_LocalInvocationIndex\n"
+      "#define flat_group (group_id.y * gl_NumWorkGroups.x + group_id.x)\n"
+      "#define flat_id (flat_group * LOCAL_SIZE + local_id)\n";
   for (const auto& [name, value] : variant.constants) out += fmt::format("#define {} {}\n", name, value);
 
   const auto fields = parameter_fields(kernel, body);
-  if (!fields.empty()) {
+  if (lanes || !fields.empty()) {
     out += "layout(std140, binding = 0) uniform Params {\n";
+    if (lanes) out += "  uvec4 glassbox_first_group;\n";
     for (const auto& field : fields) {
       switch (field.kind) {
         case Field::Kind::offset:

@@ -42,6 +42,7 @@ Json card(const gpu::Device& device, const gpu::Roofline& roofline) {
           {"renderer", device.renderer()},
           {"version", device.version()},
           {"software", features.software},
+          {"lanes", device.lane_count()},
           {"devices", std::move(devices)},
           {"pretended_limits", device.pretended()},
           {"limits",
@@ -80,6 +81,10 @@ std::string table(const gpu::Device& device, const gpu::Roofline& roofline) {
     out += fmt::format("{:<12}{}\n", what, text);
   };
   line("renderer", device.renderer() + (features.software ? " (software: kernels run on the CPU)" : ""));
+  if (features.software)
+    line("lanes", device.lane_count() > 1
+                      ? fmt::format("{} contexts on a thread each, which share every dispatch", device.lane_count())
+                      : "none: the driver's own worker threads");
   line("vendor", device.vendor());
   line("version", device.version());
   if (!device.pretended().empty())
