@@ -6,7 +6,8 @@
 
 namespace glassbox::model {
 
-/// Keys and values of every layer for the tokens so far: float [kv_heads, capacity, head_dim] each, written in place.
+/// Keys and values of every layer for the tokens so far: caches of gpu/ops/kv_cache.h of [kv_heads, capacity, head_dim]
+/// each, written in place.
 struct KvCache {
   std::vector<gpu::Array> keys, values;  ///< by layer
   std::size_t capacity = 0;              ///< tokens

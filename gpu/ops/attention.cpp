@@ -7,6 +7,7 @@
 #include "gpu/device.h"
 #include "gpu/encoder.h"
 #include "gpu/error.h"
+#include "gpu/ops/copy.h"
 #include "gpu/ops/elementwise.h"
 #include "gpu/ops/kv_cache.h"
 #include "gpu/ops/matmul.h"
@@ -16,68 +17,167 @@
 namespace glassbox::gpu {
 namespace {
 
-Kernel attention_kernel(unsigned block, unsigned invocations) {
-  return {.name = "attention",
-          .inputs = {"q", "k", "v", "so_far"},
-          .outputs = {"y", "state"},
-          .params = {param<std::uint32_t>("heads"), param<std::uint32_t>("kv_heads"), param<std::uint32_t>("first"),
-                     param<float>("scale"), param<std::uint32_t>("from"), param<std::uint32_t>("to")},
-          .shared = {{.name = "weights", .type = "float", .fixed = block},
-                     {.name = "sums", .type = "vec4", .fixed = invocations}},
-          .body = shader_source("attention.comp")};
+std::uint32_t u32(std::size_t v) { return static_cast<std::uint32_t>(v); }
+int integer(std::size_t v) { return static_cast<int>(v); }
+std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+
+/// A cache in rows that kernels read by whole texels.
+struct Rows {
+  Array array;
+  CacheType type = CacheType::f32;
+  std::size_t texels = 0;                                                                            ///< a row
+  std::size_t wide() const { return type == CacheType::f32 ? 1 : type == CacheType::q8_0 ? 4 : 2; }  ///< vec4 a texel
+};
+
+/// y = x, rows of y longer (zeros behind) or shorter (dropped).
+void encode_pad(CommandEncoder& encoder, const Array& x, const Array& y) {
+  const Kernel kernel{.name = "attention_pad",
+                      .inputs = {"x"},
+                      .outputs = {"y"},
+                      .params = {param<std::uint32_t>("rows")},
+                      .body = shader_source("attention_pad.comp")};
+  const auto size = encoder.map_size();
+  const std::size_t steps = divide_up(std::min(x.last(), y.last()), 4);
+  encoder.dispatch(kernel, {x}, {y}, {u32(x.rows())}, encoder.flat_invocations(x.rows() * steps, size),
+                   {.local_size = size});
+}
+
+Array padded(CommandEncoder& encoder, const Array& x) {
+  const Array y = encoder.temporary({x.rows(), divide_up(x.last(), 4) * 4}, DType::f32);
+  encode_pad(encoder, x, y);
+  return y;
+}
+
+/// Rows of whole texels are read as they are, whatever is in them; others, which no model has, are padded in float32.
+Rows texel_rows(CommandEncoder& encoder, const Array& cache, CacheType type) {
+  const std::size_t bytes = cache.last() * size_of(cache.dtype());
+  const bool whole = bytes % 16 == 0 && cache.offset() == 0;
+  require(whole || is_float(cache.dtype()), "[attention] a q8_0 cache cannot be a view");
+  const Array rows = whole ? cache : padded(encoder, cache);
+  const std::size_t words = rows.last() * size_of(rows.dtype()) / 4;
+  return {Array::on(rows.data()->storage, {rows.rows(), words}, DType::u32), whole ? type : CacheType::f32, words / 4};
+}
+
+/// Shared memory of a workgroup.
+std::vector<SharedArray> shared_arrays(const AttentionVariant& how, std::size_t columns) {
+  const auto count = [](std::size_t n) { return static_cast<unsigned>(n); };
+  return {{.name = "q_rows", .type = "vec4", .fixed = count(how.rows * columns)},
+          {.name = "scores", .fixed = how.rows * how.keys * how.slots},
+          {.name = "weights", .fixed = how.rows * how.keys},
+          {.name = "keep", .fixed = how.rows},
+          {.name = "peaks", .per_invocation = 1},
+          {.name = "sums", .type = "vec4", .per_invocation = 1}};
+}
+std::size_t shared_bytes(const AttentionVariant& how, std::size_t columns) {
+  return how.rows * (columns * 16 + how.keys * (how.slots + 1) * 4 + 4) + how.local_size * 20;
 }
 
 struct Attention final : Primitive {
-  Attention(Dynamic position, float score_scale) : first(std::move(position)), scale(score_scale) {}
+  Attention(Dynamic position, float score_scale, AttentionVariant how, std::size_t most, CacheType keys,
+            CacheType values)
+      : first(std::move(position)), scale(score_scale), variant(how), longest(most), k_type(keys), v_type(values) {}
   Dynamic first;
   float scale;
+  AttentionVariant variant;
+  std::size_t longest;
+  CacheType k_type, v_type;
 
   std::string_view name() const override { return "attention"; }
+
   void eval_gpu(CommandEncoder& encoder, Inputs in, Outputs out) const override {
-    const auto& device = encoder.device();
-    const auto columns = static_cast<unsigned>((in[0].last() + 3) / 4);
-    const unsigned widest = std::min(device.features().software ? 16u : 128u, device.limits().invocations);
-    const unsigned size = std::max(widest, std::bit_ceil(columns));
-    const unsigned block = device.features().software ? 64 : 256;
-    const auto u32 = [](std::size_t v) { return static_cast<std::uint32_t>(v); };
-    const std::size_t tokens = in[0].shape()[0], heads = in[0].shape()[1], capacity = in[1].shape()[1];
-    // llvmpipe ends the loops of an invocation, silently, after 65535 iterations of them all: 3 a key for a head of
-    // 512.
-    const std::size_t segment =
-        device.features().software ? (std::size_t{1} << 21) / std::max(columns, 128u) : capacity;
-    const Array state = encoder.temporary({tokens, heads, 2}, DType::f32);
-    for (std::size_t from = 0; from < capacity; from += segment)
-      encoder.dispatch(attention_kernel(block, size), {in[0], in[1], in[2], out[0]}, {out[0], state},
-                       {u32(heads), u32(in[1].shape()[0]), first, scale, u32(from), u32(from + segment)},
-                       {u32(heads), u32(tokens)},
-                       {.local_size = size,
-                        .constants = {{"BLOCK", static_cast<int>(block)},
-                                      {"COLUMNS", static_cast<int>(columns)},
-                                      {"PARTS", static_cast<int>(size / columns)},
-                                      {"RESUMES", segment < capacity}}});
+    const std::size_t tokens = in[0].shape()[0], heads = in[0].shape()[1], kv_heads = in[1].shape()[0],
+                      group = heads / kv_heads, capacity = in[1].shape()[1], columns = divide_up(in[0].last(), 4);
+    const bool whole_texels = in[0].last() % 4 == 0;
+    const Array q = whole_texels && in[0].dtype() == DType::f32 ? in[0] : padded(encoder, in[0]);
+    const Array y = whole_texels ? out[0] : encoder.temporary({tokens, heads, columns * 4}, DType::f32);
+    const auto& how = variant;
+    const std::size_t parts = divide_up(longest, how.span), slots = how.lanes ? how.slots : 1;
+    const std::size_t bands = kv_heads * divide_up(tokens * group, how.rows);
+
+    Kernel kernel{
+        .name = how.lanes ? "attention_lanes" : "attention_group",
+        .inputs = {"q", "k", "v"},
+        .outputs = {"y"},
+        .params = {param<std::uint32_t>("rows"), param<std::uint32_t>("group"), param<std::uint32_t>("heads"),
+                   param<std::uint32_t>("kv_heads"), param<std::uint32_t>("first"), param<std::uint32_t>("capacity"),
+                   param<std::uint32_t>("span"), param<std::uint32_t>("parts"), param<float>("scale")},
+        .body = shader_source(how.lanes ? "attention_lanes.comp" : "attention_group.comp")};
+    const bool partial = parts * slots > 1;
+    Constants constants{{"ROWS", integer(how.rows)},   {"KEYS", integer(how.keys)},
+                        {"SLOTS", integer(how.slots)}, {"TEAM", integer(how.local_size / how.rows)},
+                        {"COLUMNS", integer(columns)}, {"PARTIAL", partial}};
+    if (encoder.device().features().software) constants.emplace_back("HALVES_BY_BITS", 1);
+    const auto k = texel_rows(encoder, in[1], k_type), v = texel_rows(encoder, in[2], v_type);
+    const auto describe = [&](const std::string& letter, const Rows& cache) {
+      constants.insert(constants.end(), {{letter + "_TYPE", integer(static_cast<std::size_t>(cache.type))},
+                                         {letter + "_WIDE", integer(cache.wide())},
+                                         {letter + "_TEXELS", integer(columns / cache.wide())},
+                                         {letter + "_ROW", integer(cache.texels)}});
+    };
+    describe("K", k);
+    describe("V", v);
+    std::vector<Array> outputs{y};
+    if (partial) {
+      kernel.name += "_part";
+      kernel.outputs.emplace_back("state");
+      outputs = {encoder.temporary({tokens * heads, parts * slots, columns * 4}, DType::f32),
+                 encoder.temporary({tokens * heads, parts * slots, 4}, DType::f32)};
+    }
+    if (!how.lanes) kernel.shared = shared_arrays(how, columns);
+    const std::size_t groups = how.lanes ? divide_up(bands * slots, how.local_size) : bands;
+    encoder.dispatch(kernel, {q, k.array, v.array}, outputs,
+                     {u32(tokens * group), u32(group), u32(heads), u32(kv_heads), first, u32(capacity), u32(how.span),
+                      u32(parts), scale},
+                     {u32(groups), u32(parts)}, {.local_size = how.local_size, .constants = constants});
+    if (partial) combine(encoder, outputs, y, {heads, capacity, parts, slots, columns});
+    if (!whole_texels) encode_pad(encoder, y, out[0]);
+  }
+
+  struct Parts {
+    std::size_t heads, capacity, parts, slots, columns;
+  };
+  void combine(CommandEncoder& encoder, const std::vector<Array>& in, const Array& y, const Parts& of) const {
+    const Kernel kernel{
+        .name = "attention_combine",
+        .inputs = {"part", "state"},
+        .outputs = {"y"},
+        .params = {param<std::uint32_t>("rows"), param<std::uint32_t>("heads"), param<std::uint32_t>("first"),
+                   param<std::uint32_t>("capacity"), param<std::uint32_t>("span"), param<std::uint32_t>("parts"),
+                   param<std::uint32_t>("slots")},
+        .body = shader_source("attention_combine.comp")};
+    const unsigned size = encoder.device().features().software ? 8 : 32;
+    encoder.dispatch(
+        kernel, {in[0], in[1]}, {y},
+        {u32(in[0].shape()[0]), u32(of.heads), first, u32(of.capacity), u32(variant.span), u32(of.parts),
+         u32(of.slots)},
+        encoder.flat_groups(in[0].shape()[0]),
+        {.local_size = size,
+         .constants = {{"COLUMNS", integer(of.columns)}, {"CHUNKS", integer(divide_up(of.columns, size))}}});
   }
 
   void eval_cpu(Reference in, ReferenceOut out) const override {
+    const auto keys = cache_values(in[1], k_type), values = cache_values(in[2], v_type);
     const std::size_t tokens = in[0].shape[0], heads = in[0].shape[1], capacity = in[1].shape[1],
                       group = heads / in[1].shape[0];
     for (std::size_t t = 0; t < tokens; ++t)
       for (std::size_t head = 0; head < heads; ++head) {
         const auto seen = Eigen::Index(std::min<std::size_t>(first.value() + t + 1, capacity));
         const auto at = Eigen::Index(head / group * capacity);
-        const Eigen::VectorXd scores = in[1].matrix().middleRows(at, seen) *
+        const Eigen::VectorXd scores = keys.matrix().middleRows(at, seen) *
                                        in[0].matrix().row(Eigen::Index(t * heads + head)).transpose() * double(scale);
         const Eigen::VectorXd weights = (scores.array() - scores.maxCoeff()).exp();
         out[0].matrix().row(Eigen::Index(t * heads + head)) =
-            (weights.transpose() * in[2].matrix().middleRows(at, seen)) / weights.sum();
+            (weights.transpose() * values.matrix().middleRows(at, seen)) / weights.sum();
       }
   }
 
   Cost cost(Inputs in, Outputs out) const override {
     const double tokens = static_cast<double>(in[0].shape()[0]), seen = first.value() + (tokens + 1) / 2,
-                 heads = static_cast<double>(in[0].shape()[1]);
-    const double d = static_cast<double>(in[0].last()), kv_heads = static_cast<double>(in[1].shape()[0]);
+                 heads = static_cast<double>(in[0].shape()[1]), d = static_cast<double>(in[0].last());
+    const double row =
+        static_cast<double>(in[1].last() * size_of(in[1].dtype()) + in[2].last() * size_of(in[2].dtype()));
     return {.bytes = static_cast<double>(in[0].nbytes() + out[0].nbytes()) +
-                     2 * kv_heads * (first.value() + tokens) * d * static_cast<double>(size_of(in[1].dtype())),
+                     row * static_cast<double>(in[1].shape()[0]) * (first.value() + tokens),
             .flops = tokens * heads * seen * (4 * d + 25)};
   }
 };
@@ -97,25 +197,80 @@ Array composed(const Array& q, const Array& keys, const Array& values, const Dyn
   return matmul(weights, each_head(values).transpose({0, 2, 1})).transpose({1, 0, 2}).reshape({tokens, heads, d});
 }
 
+/// For CPUs of a few cores whose vectors are workgroups of 8. Rows of an invocation share what it loads, but are
+/// registers, and all of them unrolled code; slots share a row's keys, but leave sums to store and to combine.
+AttentionVariant lanes_variant(std::size_t tokens, std::size_t kv_heads, std::size_t group, std::size_t head_dim,
+                               std::size_t longest) {
+  // One float32 sum should not have many more keys; all parts must find room.
+  constexpr std::size_t short_context = 256, most_keys = 1024, most_parts = 64;
+  const std::size_t rows = kv_heads * tokens * group, most_rows = head_dim <= 64 ? 4 : head_dim <= 128 ? 2 : 1;
+  AttentionVariant how{.lanes = true, .local_size = 8, .keys = 4};
+  how.span = std::min(longest, std::max(most_keys, divide_up(longest, most_parts * 4) * 4));
+  if (tokens >= 8) {
+    how.rows = static_cast<unsigned>(std::clamp<std::size_t>(rows / 16, 1, most_rows));
+  } else if (longest <= short_context || (group == 1 && rows >= 16)) {
+    how.slots = std::bit_floor(static_cast<unsigned>(std::clamp<std::size_t>(16 / rows, 1, 8)));
+  } else {
+    how.rows = static_cast<unsigned>(std::min(group, most_rows));
+    how.slots = 8;
+    if (kv_heads * divide_up(group, how.rows) < 6) how.span = std::min<std::size_t>(longest, 512);
+  }
+  while (how.keys > 1 && how.keys * how.rows * head_dim > 512) how.keys /= 2;  // as much code as compiles in a second
+  return how;
+}
+
+/// For GPUs, of the largest as well: workgroups of many rows read the cache once for them, parts bring more of them to
+/// work. A short context takes one dispatch.
+AttentionVariant group_variant(const Limits& limits, std::size_t tokens, std::size_t kv_heads, std::size_t group,
+                               std::size_t head_dim, std::size_t longest) {
+  constexpr std::size_t short_context = 256, enough_groups = 256, shortest_part = 64;
+  const std::size_t rows = tokens * group, columns = divide_up(head_dim, 4);
+  AttentionVariant how{.local_size = std::max(std::min(128u, limits.invocations), std::bit_ceil(u32(columns)))};
+  how.rows = std::bit_ceil(u32(std::min<std::size_t>(longest <= short_context ? tokens : rows, 16)));
+  how.slots = how.rows <= 4 ? 4 : 2;
+  how.keys = how.rows <= 4 ? how.local_size : 64;
+  while (how.rows > 1 && shared_bytes(how, columns) > limits.shared_bytes) how.rows /= 2;
+  const std::size_t bands = kv_heads * divide_up(rows, how.rows);
+  const std::size_t parts = longest <= short_context
+                                ? 1
+                                : std::clamp<std::size_t>(enough_groups / bands, 1, divide_up(longest, shortest_part));
+  how.span = divide_up(divide_up(longest, parts), shortest_part) * shortest_part;
+  return how;
+}
+
 }  // namespace
 
+AttentionVariant attention_variant(const Device& device, std::size_t tokens, std::size_t kv_heads, std::size_t group,
+                                   std::size_t head_dim, std::size_t longest) {
+  return device.features().software ? lanes_variant(tokens, kv_heads, group, head_dim, longest)
+                                    : group_variant(device.limits(), tokens, kv_heads, group, head_dim, longest);
+}
+
 Array attention(const Array& q, const Array& keys, const Array& values, const Dynamic& first, float scale,
-                Fusion fusion) {
+                const AttentionOptions& options) {
   require(q.ndim() == 3 && is_float(q.dtype()) && q.size() > 0,
           "[attention] q must be float [T, heads, d], received {} {}", name_of(q.dtype()), q.shape());
-  require(keys.ndim() == 3 && is_float(keys.dtype()) && keys.size() > 0 && keys.last() == q.last(),
-          "[attention] keys must be float [kv_heads, capacity, {}] for q {}, received {} {}", q.last(), q.shape(),
+  require(cache_head_dim(keys) == q.last(),
+          "[attention] keys must be a cache [kv_heads, capacity, {}] for q {}, received {} {}", q.last(), q.shape(),
           name_of(keys.dtype()), keys.shape());
-  require(values.shape() == keys.shape() && is_float(values.dtype()),
-          "[attention] values must be {} as the keys, received {} {}", keys.shape(), name_of(values.dtype()),
-          values.shape());
-  require(q.shape()[1] % keys.shape()[0] == 0, "[attention] {} query heads do not divide among {} KV heads",
-          q.shape()[1], keys.shape()[0]);
-  const unsigned most = Device::current().limits().invocations;
-  require((q.last() + 3) / 4 <= most, "[attention] a head of {} does not fit this device's workgroups of {}", q.last(),
-          most);
-  if (fusion == Fusion::off) return composed(q, keys, values, first, scale);
-  return Array::make(q.shape(), DType::f32, std::make_shared<Attention>(first, scale), {q, keys, values});
+  const std::size_t tokens = q.shape()[0], kv_heads = keys.shape()[0], capacity = keys.shape()[1];
+  require(cache_head_dim(values) == q.last() && values.shape()[0] == kv_heads && values.shape()[1] == capacity,
+          "[attention] values must be a cache [{}, {}, {}] as the keys, received {} {}", kv_heads, capacity, q.last(),
+          name_of(values.dtype()), values.shape());
+  require(q.shape()[1] % kv_heads == 0, "[attention] {} query heads do not divide among {} KV heads", q.shape()[1],
+          kv_heads);
+  const auto& device = Device::current();
+  require(divide_up(q.last(), 4) <= device.limits().invocations,
+          "[attention] a head of {} does not fit this device's workgroups of {}", q.last(),
+          device.limits().invocations);
+  if (options.fusion == Fusion::off) return composed(q, keys, values, first, scale);
+  const std::size_t longest = options.longest ? std::min(options.longest, capacity) : capacity;
+  const auto how = options.variant
+                       ? *options.variant
+                       : attention_variant(device, tokens, kv_heads, q.shape()[1] / kv_heads, q.last(), longest);
+  return Array::make(q.shape(), DType::f32,
+                     std::make_shared<Attention>(first, scale, how, longest, cache_type(keys), cache_type(values)),
+                     {q, keys, values});
 }
 
 namespace {
@@ -130,19 +285,21 @@ const Registration registered{
           size == SampleSize::bench
               ? std::vector<Case>{{1, 32, 8, 128, 1024}, {64, 32, 8, 128, 1024}}
               : std::vector<Case>{
-                    {1, 8, 8, 2, 1}, {3, 4, 2, 6, 9}, {5, 8, 2, 16, 70}, {2, 3, 1, 48, 130}, {1, 2, 2, 64, 301}};
+                    {1, 8, 8, 2, 1}, {3, 4, 2, 6, 9}, {5, 8, 2, 32, 70}, {2, 3, 1, 48, 130}, {1, 2, 2, 64, 301}};
       for (const auto& c : cases)
-        for (const auto dtype : {DType::f32, DType::f16}) {
+        for (const auto type : {CacheType::f32, CacheType::f16, CacheType::q8_0}) {
+          if (type == CacheType::q8_0 && c.d % 32 != 0) continue;
           const auto first = static_cast<std::uint32_t>(
               size == SampleSize::bench ? c.capacity - c.tokens : random.integer(0, c.capacity - c.tokens));
-          samples.push_back(
-              {fmt::format("{} cache, {} of {} heads, {} KV heads, d {}, at {}", name_of(dtype), c.tokens, c.heads,
-                           c.kv_heads, c.d, first),
-               [=, q = random.normal({c.tokens, c.heads, c.d}), k = random.normal({c.kv_heads, c.capacity, c.d}, dtype),
-                v = random.normal({c.kv_heads, c.capacity, c.d}, dtype)](Fusion fusion) {
-                 return attention(q, k, v, Dynamic(first), 1.0f / std::sqrt(static_cast<float>(c.d)), fusion);
-               },
-               true});
+          samples.push_back({fmt::format("{} cache, {} of {} heads, {} KV heads, d {}, at {}", name_of(type), c.tokens,
+                                         c.heads, c.kv_heads, c.d, first),
+                             [=, q = random.normal({c.tokens, c.heads, c.d}),
+                              k = random_kv_cache(random, type, c.kv_heads, c.capacity, c.d),
+                              v = random_kv_cache(random, type, c.kv_heads, c.capacity, c.d)](Fusion fusion) {
+                               const float scale = 1.0f / std::sqrt(static_cast<float>(c.d));
+                               return attention(q, k, v, Dynamic(first), scale, fusion);
+                             },
+                             true});
         }
       return samples;
     }};

@@ -37,10 +37,7 @@ struct Rope final : Primitive {
     const std::size_t d = in[0].last(), half = d / 2, heads = in[0].shape[1];
     for (std::size_t row = 0; row < in[0].rows(); ++row)
       for (std::size_t pair = 0; pair < half; ++pair) {
-        const auto turns = static_cast<std::uint64_t>(in[1].values[2 * pair]) << 32 |
-                           static_cast<std::uint64_t>(in[1].values[2 * pair + 1]);
-        const std::uint64_t turned = (first.value() + row / heads) * turns;  // modulo one turn, 2^64
-        const double angle = 2 * std::numbers::pi * static_cast<double>(turned) / word / word;
+        const double angle = rope_angle(in[1], pair, first.value() + row / heads);
         const std::size_t even = row * d + (pairing == RopePairing::interleaved ? 2 * pair : pair);
         const std::size_t odd = even + (pairing == RopePairing::interleaved ? 1 : half);
         out[0].values[even] = in[0].values[even] * std::cos(angle) - in[0].values[odd] * std::sin(angle);
@@ -54,6 +51,12 @@ struct Rope final : Primitive {
 };
 
 }  // namespace
+
+double rope_angle(const Tensor64& frequencies, std::size_t pair, std::uint64_t position) {
+  const auto turns = static_cast<std::uint64_t>(frequencies.values[2 * pair]) << 32 |
+                     static_cast<std::uint64_t>(frequencies.values[2 * pair + 1]);
+  return 2 * std::numbers::pi * static_cast<double>(position * turns) / word / word;  // modulo 2^64, one turn
+}
 
 Array rope_frequencies(std::span<const double> radians_per_position) {
   std::vector<double> words;

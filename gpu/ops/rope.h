@@ -2,6 +2,7 @@
 
 #include "gpu/array.h"
 #include "gpu/dynamic.h"
+#include "gpu/reference.h"
 
 namespace glassbox::gpu {
 
@@ -12,6 +13,9 @@ enum class RopePairing { half_split, interleaved };
 /// Rotary frequencies as the kernel takes them: radians a position -> u32 [d/2, 2], turns a position as a 64-bit binary
 /// fraction (high word, low word). Throws Error for negative or non-finite frequencies.
 Array rope_frequencies(std::span<const double> radians_per_position);
+
+/// Radians, modulo one turn, of a pair at a position. For references: `frequencies` as rope_frequencies() gives them.
+double rope_angle(const Tensor64& frequencies, std::size_t pair, std::uint64_t position);
 
 /// Rotates x [T, heads, d], float, d even: row t by position first + t. Returns x's shape and dtype. The angle is exact
 /// to 2^-32 turns at any position below 2^32. Su et al. 2021.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "gpu/device.h"
+#include "gpu/ops/kv_cache.h"
 #include "gpu/plan.h"
 #include "tests/gpu_support.h"
 #include "tests/gpu_values.h"
@@ -13,6 +14,9 @@ namespace {
 
 using gpu::Array;
 using gpu::attention;
+using gpu::AttentionOptions;
+using gpu::AttentionVariant;
+using gpu::CacheType;
 using gpu::DType;
 using gpu::Dynamic;
 using gpu::Fusion;
@@ -24,7 +28,8 @@ std::vector<double> by_definition(const Array& q, const Array& keys, const Array
                                   double scale) {
   const std::size_t tokens = q.shape()[0], heads = q.shape()[1], d = q.last(), capacity = keys.shape()[1];
   const std::size_t share = heads / keys.shape()[0];
-  const auto a = q.values(), k = keys.values(), v = values.values();
+  const auto of = [&](const Array& cache) { return gpu::kv_unpack(cache, Dynamic(0), capacity).values(); };
+  const auto a = q.values(), k = of(keys), v = of(values);
   std::vector<double> y(a.size(), 0.0);
   for (std::size_t t = 0; t < tokens; ++t)
     for (std::size_t h = 0; h < heads; ++h) {
@@ -52,21 +57,35 @@ class Attention : public GpuTest {
     DType dtype = DType::f32;
     double lowest = -1;  ///< of the values, up to 1
   };
-  void check(const Case& c, Fusion fusion = Fusion::on) {
+  void check(const Case& c, const AttentionOptions& options = {}) {
     SCOPED_TRACE(fmt::format("{} tokens, {} heads, {} KV heads, d {}, capacity {}, at {}, {}", c.tokens, c.heads,
                              c.kv_heads, c.d, c.capacity, c.first, name_of(c.dtype)));
     const auto q = random.normal({c.tokens, c.heads, c.d});
     const auto k = random.normal({c.kv_heads, c.capacity, c.d}, c.dtype);
     const auto v = random.uniform({c.kv_heads, c.capacity, c.d}, c.lowest, 1, c.dtype);
     const float scale = 1 / std::sqrt(static_cast<float>(c.d));
-    const auto y = attention(q, k, v, Dynamic(static_cast<std::uint32_t>(c.first)), scale, fusion);
+    const auto y = attention(q, k, v, Dynamic(static_cast<std::uint32_t>(c.first)), scale, options);
     expect_within_tolerance(y);
     const auto expected = by_definition(q, k, v, c.first, scale);
     expect_near(y, expected);
     EXPECT_LE(max_abs_error(y, expected), 1e-5);
   }
+  void check_types(CacheType k_type, CacheType v_type, std::size_t d, const AttentionOptions& options = {}) {
+    SCOPED_TRACE(fmt::format("keys {}, values {}, d {}", name_of(k_type), name_of(v_type), d));
+    const auto q = random.normal({2, 3, d});
+    const auto k = random_kv_cache(random, k_type, 1, 150, d), v = random_kv_cache(random, v_type, 1, 150, d);
+    const float scale = 1 / std::sqrt(static_cast<float>(d));
+    const auto y = attention(q, k, v, Dynamic(140), scale, options);
+    expect_within_tolerance(y);
+    const auto expected = by_definition(q, k, v, 140, scale);
+    expect_near(y, expected);
+    EXPECT_LE(max_abs_error(y, expected), 1e-5);
+  }
 };
 
+TEST_F(Attention, TakesQ8_0CachesOfWideHeads) {
+  for (const std::size_t d : {128, 160, 256}) check_types(CacheType::q8_0, CacheType::q8_0, d);
+}
 TEST_F(Attention, MatchesTheDefinitionForEveryHeadSize) {
   for (const std::size_t d : {2, 3, 4, 6, 8, 16, 36, 48, 64, 80, 96, 128, 256}) check({2, 2, 1, d, 40, 37});
 }
@@ -137,10 +156,54 @@ TEST_F(Attention, DoesNotSeeWhatStandsBehindTheContext) {
 }
 
 TEST_F(Attention, AgreesWithItsComposition) {
-  check({1, 1, 1, 4, 1, 0}, Fusion::off);
-  check({5, 6, 2, 12, 33, 20}, Fusion::off);
-  check({3, 4, 4, 7, 65, 60}, Fusion::off);
-  check({3, 8, 1, 16, 40, 0, DType::f16}, Fusion::off);
+  const AttentionOptions composed{.fusion = Fusion::off};
+  check({1, 1, 1, 4, 1, 0}, composed);
+  check({5, 6, 2, 12, 33, 20}, composed);
+  check({3, 4, 4, 7, 65, 60}, composed);
+  check({3, 8, 1, 16, 40, 0, DType::f16}, composed);
+}
+
+/// Both forms, whichever this device prefers: rows in invocations, alone and with a share of the keys each, and rows in
+/// workgroups.
+struct AttentionVariants : Attention, ::testing::WithParamInterface<AttentionVariant> {};
+TEST_P(AttentionVariants, MatchTheDefinition) {
+  const AttentionOptions options{.variant = GetParam()};
+  for (const std::size_t context : {1, 3, 64, 65, 300}) check({1, 6, 2, 16, 310, context - 1}, options);
+  for (const std::size_t first : {0, 1, 62, 130}) check({13, 4, 2, 12, 200, first}, options);
+  check({3, 4, 4, 64, 90, 80, DType::f16}, options);
+  check({2, 2, 1, 32, 90, 80, DType::bf16}, options);
+  check({2, 9, 3, 6, 90, 80, DType::f16}, options);
+}
+TEST_P(AttentionVariants, TakeEveryCacheType) {
+  for (const auto& [k_type, v_type] : {std::pair{CacheType::f16, CacheType::f16},
+                                       {CacheType::q8_0, CacheType::q8_0},
+                                       {CacheType::f32, CacheType::q8_0}})
+    check_types(k_type, v_type, 32, {.variant = GetParam()});
+}
+INSTANTIATE_TEST_SUITE_P(
+    All, AttentionVariants,
+    ::testing::Values(AttentionVariant{.lanes = true, .local_size = 8, .keys = 4, .span = 2048},
+                      AttentionVariant{.lanes = true, .local_size = 8, .rows = 3, .slots = 8, .keys = 2, .span = 64},
+                      AttentionVariant{.lanes = true, .local_size = 16, .rows = 2, .slots = 2, .keys = 1, .span = 128},
+                      AttentionVariant{.local_size = 64, .rows = 1, .slots = 4, .keys = 64, .span = 2048},
+                      AttentionVariant{.local_size = 64, .rows = 4, .slots = 2, .keys = 32, .span = 96},
+                      AttentionVariant{.local_size = 128, .rows = 8, .slots = 2, .keys = 64, .span = 64}));
+
+TEST_F(Attention, PicksVariantsThatFitAnyDevice) {
+  for (const std::size_t tokens : {1, 3, 64, 512})
+    for (const std::size_t group : {1, 3, 8})
+      for (const std::size_t d : {2, 48, 64, 128, 256, 512})
+        for (const std::size_t longest : {1, 256, 1024, 131072}) {
+          const auto how = gpu::attention_variant(device(), tokens, 4, group, d, longest);
+          EXPECT_GE(how.span, 1u);
+          EXPECT_TRUE(how.span >= longest || how.span % how.keys == 0) << how.span << " of " << how.keys;
+          EXPECT_LE(how.local_size, device().limits().invocations);
+          EXPECT_EQ(how.local_size % (how.lanes ? how.slots : how.rows), 0u);
+        }
+}
+TEST_F(Attention, OfAPlanForShortContextsIsTheSame) {
+  for (const std::size_t longest : {40, 256, 600}) check({1, 8, 2, 32, 3000, 39}, {.longest = longest});
+  check({20, 8, 2, 32, 3000, 0}, {.longest = 20});
 }
 TEST_F(Attention, FollowsThePositionWhenAPlanIsReplayed) {
   const Dynamic first(0);
@@ -165,8 +228,8 @@ TEST_F(Attention, RefusesWhatDoesNotFit) {
   const auto q = zeros({1, 4, 8}), kv = zeros({2, 5, 8});
   const auto refuse = [](const Array& a, const Array& b, const Array& c) { return attention(a, b, c, Dynamic(0), 1); };
   EXPECT_ERROR(refuse(zeros({4, 8}), kv, kv), "[attention] q must be float [T, heads, d], received f32 [4, 8]");
-  EXPECT_ERROR(refuse(q, zeros({2, 5, 6}), kv), "[attention] keys must be float [kv_heads, capacity, 8]");
-  EXPECT_ERROR(refuse(q, kv, zeros({2, 4, 8})), "[attention] values must be [2, 5, 8] as the keys");
+  EXPECT_ERROR(refuse(q, zeros({2, 5, 6}), kv), "[attention] keys must be a cache [kv_heads, capacity, 8]");
+  EXPECT_ERROR(refuse(q, kv, zeros({2, 4, 8})), "[attention] values must be a cache [2, 5, 8] as the keys");
   EXPECT_ERROR(refuse(q, zeros({3, 5, 8}), zeros({3, 5, 8})),
                "[attention] 4 query heads do not divide among 3 KV heads");
   EXPECT_ERROR(refuse(random.indices({1, 4, 8}, 3), kv, kv), "received u32 [1, 4, 8]");

@@ -1,5 +1,7 @@
 #include "gpu/ops/kv_cache.h"
 
+#include <cmath>
+
 #include "gpu/plan.h"
 #include "tests/gpu_support.h"
 #include "tests/gpu_values.h"
@@ -8,6 +10,7 @@ namespace glassbox::testing {
 namespace {
 
 using gpu::Array;
+using gpu::CacheType;
 using gpu::DType;
 using gpu::Dynamic;
 using gpu::kv_pack;
@@ -92,6 +95,78 @@ TEST_F(KvCache, IsWrittenInPlaceTokenAfterToken) {
     EXPECT_EQ(cache.values(), expected);
   }
   EXPECT_EQ(after.data()->storage, cache.data()->storage);
+}
+/// ggml's quantize_row_q8_0 in float32, and back: amax / 127 kept as float16, x / (amax / 127) to the nearest integer,
+/// halves away from zero.
+std::vector<double> through_q8_0(const std::vector<double>& values) {
+  std::vector<double> out;
+  for (std::size_t at = 0; at < values.size(); at += 32) {
+    float largest = 0;
+    for (std::size_t i = 0; i < 32; ++i) largest = std::fmax(largest, std::fabs(static_cast<float>(values[at + i])));
+    const float scale = largest / 127, inverse = scale != 0 ? 1 / scale : 0;
+    const std::vector<double> exact{scale};
+    const double half = gpu::to_float64(gpu::from_float64(exact, DType::f16), DType::f16)[0];
+    for (std::size_t i = 0; i < 32; ++i)
+      out.push_back(half * static_cast<double>(std::round(static_cast<float>(values[at + i]) * inverse)));
+  }
+  return out;
+}
+
+TEST_F(KvCache, HoldsQ8_0AsGgmlRoundsItBitForBit) {
+  for (const std::size_t d : {32, 64, 96, 128, 160, 288})
+    for (const double size : {1.0, 1e-3, 3e-6, 1e-12, 1e4}) {
+      SCOPED_TRACE(fmt::format("heads of {}, values of {}", d, size));
+      const std::size_t heads = 2, capacity = 7, tokens = 3, first = 2;
+      const auto cache = random_kv_cache(random, CacheType::q8_0, heads, capacity, d);
+      const auto x = random.normal({tokens, heads, d}, DType::f32, size);
+      auto expected = kv_unpack(cache, Dynamic(0), capacity).values();
+      const auto rounded = through_q8_0(x.values());
+      for (std::size_t t = 0; t < tokens; ++t)
+        for (std::size_t h = 0; h < heads; ++h)
+          std::copy_n(&rounded[(t * heads + h) * d], d, &expected[(h * capacity + first + t) * d]);
+      const auto after = kv_pack(cache, x, Dynamic(first));
+      expect_within_tolerance(after);
+      const auto back = kv_unpack(after, Dynamic(0), capacity);
+      expect_within_tolerance(back);
+      EXPECT_EQ(back.values(), expected);
+      if (size == 1.0) {
+        EXPECT_LE(nmse_error(array(x.shape(), rounded), x.values()), 1e-4);
+      }
+    }
+}
+TEST_F(KvCache, HoldsTiesZerosAndLargestNumbersAsQ8_0) {
+  std::vector<double> x(64, 0.0);
+  x[0] = -127;  // scale 1: halves are ties
+  for (std::size_t i = 1; i < 32; ++i) x[i] = (i % 2 ? 1 : -1) * (static_cast<double>(i) + 0.5);
+  const auto cache = make_kv_cache(CacheType::q8_0, 1, 1, 64, "-ctk");
+  const auto back = kv_unpack(kv_pack(cache, array({1, 1, 64}, x), Dynamic(0)), Dynamic(0), 1);
+  auto expected = x;
+  for (std::size_t i = 1; i < 32; ++i) expected[i] = (i % 2 ? 1 : -1) * (static_cast<double>(i) + 1);
+  EXPECT_EQ(back.values(), expected);
+}
+TEST_F(KvCache, UnpacksZerosBehindTheTokensOfQ8_0) {
+  const auto cache = random_kv_cache(random, CacheType::q8_0, 2, 6, 32);
+  const auto y = kv_unpack(cache, Dynamic(1), 2);
+  expect_within_tolerance(y);
+  const auto all = kv_unpack(cache, Dynamic(0), 6).values(), some = y.values();
+  for (std::size_t i = 0; i < some.size(); ++i) EXPECT_EQ(some[i], i / 32 % 6 < 3 ? all[i] : 0);
+}
+TEST_F(KvCache, MakesCachesOfEveryTypeAndKnowsThem) {
+  for (const auto type : {CacheType::f32, CacheType::f16, CacheType::bf16, CacheType::q8_0})
+    for (const std::size_t d : {32, 64, 96, 128, 256, 512}) {
+      const auto cache = make_kv_cache(type, 3, 5, d, "-ctk");
+      EXPECT_EQ(cache_type(cache), type);
+      EXPECT_EQ(cache_head_dim(cache), d);
+      EXPECT_EQ(gpu::parse_cache_type(name_of(type), "-ctv"), type);
+      EXPECT_EQ(cache.last() * size_of(cache.dtype()) % 16, 0u);
+    }
+  EXPECT_EQ(make_kv_cache(CacheType::q8_0, 1, 1, 128, "").nbytes(), 144u);
+  EXPECT_EQ(cache_head_dim(random.indices({1, 1, 13}, 5)), std::nullopt);
+  EXPECT_EQ(cache_head_dim(zeros({1, 1})), std::nullopt);
+  EXPECT_ERROR(make_kv_cache(CacheType::q8_0, 1, 1, 48, "-ctk"),
+               "-ctk q8_0: needs heads of a multiple of 32, this model's have 48");
+  EXPECT_ERROR(make_kv_cache(CacheType::f16, 1, 1, 3, "-ctv"), "-ctv f16: needs heads of a multiple of 2");
+  EXPECT_ERROR(gpu::parse_cache_type("q4_0", "-ctk"), "-ctk q4_0: expected f32, f16, bf16 or q8_0");
 }
 TEST_F(KvCache, TakesTransposedTokensAndCountsTheCopy) {
   const auto cache = zeros({3, 4, 6}), x = random.normal({3, 2, 6}).transpose({1, 0, 2});
