@@ -50,7 +50,7 @@ using Constants = std::vector<std::pair<std::string, int>>;
 ///  - its params and constants by name, its shared arrays;
 ///  - group_id, local_id, global_id, flat_id and flat_group (indices over a grid folded into two axes), LOCAL_SIZE,
 ///    group_sum(v) and group_max(v) over the workgroup in a fixed order.
-/// Lines `#include "include/x.glsl"` at its head bring functions.
+/// Lines `#include "include/x.glsl"` at its head bring functions, which may read and write the kernel's arrays.
 struct Kernel {
   std::string name;
   std::vector<std::string> inputs;

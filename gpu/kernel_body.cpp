@@ -245,8 +245,14 @@ KernelBody parse_body(const Kernel& kernel) {
     body += '\n';
     at = end + 1;
   }
-  parsed.code = Rewriter(kernel, parsed).rewrite(without_comments(kernel, body));
-  find_row_calls(kernel, parsed.code, parsed.uses);
+  Rewriter rewriter(kernel, parsed);
+  parsed.header = rewriter.rewrite(without_comments(kernel, parsed.header));
+  parsed.code = rewriter.rewrite(without_comments(kernel, body));
+  const auto text = parsed.header + parsed.code;
+  const auto names = [&](std::string_view name) { return text.find(name) != std::string::npos; };
+  parsed.flat = names("flat_id") || names("flat_group");
+  parsed.gl_grid = names("gl_WorkGroupID") || names("gl_GlobalInvocationID") || names("gl_NumWorkGroups");
+  find_row_calls(kernel, text, parsed.uses);
   return parsed;
 }
 

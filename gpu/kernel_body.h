@@ -21,10 +21,12 @@ struct ArrayUse {
 
 /// A body taken apart once per kernel.
 struct KernelBody {
-  std::string header;          ///< text of its includes
+  std::string header;          ///< its includes, array accesses as calls
   std::string code;            ///< the body with array accesses as calls: x_at(i), y_put(i, v)
   std::vector<ArrayUse> uses;  ///< inputs, then outputs
   bool group_sum = false, group_max = false;
+  bool flat = false;     ///< uses flat_id or flat_group
+  bool gl_grid = false;  ///< asks GL itself where in the grid it is
 };
 
 /// Throws Error where an include is unknown, a name is none, is given twice or is reserved, an access does not close

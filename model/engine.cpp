@@ -46,13 +46,13 @@ Engine::Engine(const EngineOptions& options, const Progress& progress) : files_(
           config.max_position_embeddings);
 
   device_ = gpu::Device::open(options.device);
-  chunk_ = std::min(options.chunk ? options.chunk : device_->features().software ? 64 : 256, context);
+  chunk_ = std::min(options.chunk ? options.chunk : device_->features().software ? 64 : 512, context);
   Uploader upload(files_.weights, [&](std::size_t done, std::size_t total) {
     if (progress) progress("loading weights", done, total);
   });
   model_.emplace(config, upload, files_.weights, options.fusion);
   weight_bytes_ = upload.device_bytes();
-  cache_ = model_->make_cache(context, options.cache_dtype);
+  cache_ = model_->make_cache(context, options.key_cache, options.value_cache);
   plan_arena_ = std::make_shared<gpu::Arena>(*device_);
   warm(progress);
   load_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
@@ -88,18 +88,28 @@ void Engine::warm(const Progress& progress) {
   if (progress) progress("compiling kernels", 2, 2);
 }
 
+/// What a plan of `count` more tokens is recorded for: the shorter the context may be, the less attention costs.
+std::size_t Engine::longest_after(std::size_t count) const {
+  const std::size_t after = tokens_.size() + count;
+  for (const std::size_t most : {std::size_t{256}, std::size_t{1024}})
+    if (after <= most && most < context()) return most;
+  return context();
+}
+
 Engine::Prepared& Engine::prepared(std::size_t count, LogitRows rows) {
-  const std::pair key{count, rows};
+  const std::size_t longest = longest_after(count);
+  const std::tuple key{count, rows, longest};
   if (const auto found = plans_.find(key); found != plans_.end()) return found->second;
   // Plans of odd lengths, as a prompt's last chunk has, are not kept for good: the context's whole memory would go to
   // them.
-  constexpr std::size_t most_plans = 4;
+  constexpr std::size_t most_plans = 6;
   if (plans_.size() >= most_plans)
     std::erase_if(plans_, [&](const auto& plan) {
-      return plan.first.second == LogitRows::all || (plan.first.first != 1 && plan.first.first != chunk_);
+      const auto& [tokens, which, length] = plan.first;
+      return which == LogitRows::all || (tokens != 1 && tokens != chunk_);
     });
   Prepared made{.ids = gpu::Array::empty({count}, gpu::DType::u32), .logits = {}, .plan = {}};
-  made.logits = model_->forward(made.ids, cache_, position_, rows);
+  made.logits = model_->forward(made.ids, cache_, position_, rows, longest);
   made.plan = gpu::Plan::record({made.logits}, plan_arena_);
   return plans_.emplace(key, std::move(made)).first->second;
 }

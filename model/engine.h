@@ -6,6 +6,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "gpu/device.h"
@@ -23,7 +24,7 @@ struct EngineOptions {
   gpu::Fusion fusion = gpu::Fusion::on;
   std::size_t context = 0;  ///< tokens; 0: the model's, at most default_context
   std::size_t chunk = 0;    ///< prompt tokens a prefill step; 0: by device
-  gpu::DType cache_dtype = gpu::DType::f32;
+  gpu::CacheType key_cache = gpu::CacheType::f32, value_cache = gpu::CacheType::f32;
   static constexpr std::size_t default_context = 4096;
 };
 
@@ -85,6 +86,7 @@ class Engine {
     gpu::Plan plan;
   };
   Prepared& prepared(std::size_t count, LogitRows rows);
+  std::size_t longest_after(std::size_t count) const;
   void step(Prepared& prepared, std::span<const std::uint32_t> ids, bool prefill);
   void check_room(std::span<const std::uint32_t> ids) const;
   void warm(const Progress& progress);
@@ -98,7 +100,7 @@ class Engine {
   std::size_t chunk_ = 0;
   gpu::Dynamic position_;
   std::vector<std::uint32_t> tokens_;
-  std::map<std::pair<std::size_t, LogitRows>, Prepared> plans_;
+  std::map<std::tuple<std::size_t, LogitRows, std::size_t>, Prepared> plans_;  ///< by tokens, rows and longest context
   std::shared_ptr<gpu::Arena> plan_arena_;
   std::function<void(const EngineStep&)> runner_;
   double load_seconds_ = 0;

@@ -1,15 +1,15 @@
 #include "model/llama.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
 #include "gpu/error.h"
 #include "gpu/ops/attention.h"
 #include "gpu/ops/elementwise.h"
-#include "gpu/ops/embedding.h"
-#include "gpu/ops/kv_cache.h"
-#include "gpu/ops/matmul.h"
+#include "gpu/ops/packed_matmul.h"
 #include "gpu/ops/rms_norm.h"
+#include "gpu/ops/rope_kv.h"
 #include "model/quants.h"
 
 namespace glassbox::model {
@@ -36,39 +36,54 @@ std::vector<double> rope_radians(const ModelConfig& config, std::span<const doub
   return radians;
 }
 
-gpu::Array Llama::Linear::operator()(const gpu::Array& x) const {
-  const auto y = gpu::matmul(x, weight);
-  return bias ? gpu::add(y, bias) : y;
-}
-
 Llama::Llama(const ModelConfig& config, Uploader& upload, const Weights& weights, gpu::Fusion fusion)
     : config_(config), fusion_(fusion), pairing_(config.rope_pairing) {
   const std::size_t hidden = config.hidden_size, d = config.head_dim, q_size = config.num_attention_heads * d,
                     kv_size = config.num_key_value_heads * d;
-  const auto linear = [&](const std::string& name, std::size_t out, std::size_t in, bool bias) {
-    return Linear{upload(name + ".weight", {out, in}), bias ? upload(name + ".bias", {out}) : gpu::Array()};
+  // Biases stand below each other as their matrices do; a matrix without one has zeros.
+  const auto linear = [&](const std::vector<MatrixPart>& parts, std::size_t in, bool bias) {
+    Linear made{.weight = {}, .bias = {}};
+    std::vector<MatrixPart> matrices;
+    std::vector<double> values;
+    for (const auto& [name, rows] : parts) {
+      matrices.push_back({name + ".weight", rows});
+      // That of o is optional: Qwen2 has biases for q, k and v alone.
+      const bool has_bias = bias && (!name.ends_with("o_proj") || weights.contains(name + ".bias"));
+      const auto own = has_bias ? dequantize(weights.at(name + ".bias", {rows})) : std::vector<float>(rows, 0);
+      values.insert(values.end(), own.begin(), own.end());
+    }
+    made.weight = upload.matrix(matrices, in);
+    if (std::any_of(values.begin(), values.end(), [](double v) { return v != 0; }))
+      made.bias = gpu::Array::from_values({values.size()}, gpu::DType::f32, values);
+    return made;
   };
-  embedding_ = upload("model.embed_tokens.weight", {config.vocab_size, hidden});
+  embedding_ = upload.matrix({{"model.embed_tokens.weight", config.vocab_size}}, hidden);
   for (std::size_t i = 0; i < config.num_hidden_layers; ++i) {
     const auto prefix = fmt::format("model.layers.{}.", i);
     const auto attention = prefix + "self_attn.", mlp = prefix + "mlp.";
-    const bool bias = config.attention_bias;
+    auto gate_up = config.mlp_bias ? gpu::PackedMatrix()
+                                   : upload.pairs(mlp + "gate_proj.weight", mlp + "up_proj.weight",
+                                                  config.intermediate_size, hidden);
+    const auto apart = [&](const std::string& name) {
+      return gate_up ? Linear() : linear({{mlp + name, config.intermediate_size}}, hidden, config.mlp_bias);
+    };
     layers_.push_back(
         {.input_norm = upload(prefix + "input_layernorm.weight", {hidden}),
          .post_attention_norm = upload(prefix + "post_attention_layernorm.weight", {hidden}),
-         .q = linear(attention + "q_proj", q_size, hidden, bias),
-         .k = linear(attention + "k_proj", kv_size, hidden, bias),
-         .v = linear(attention + "v_proj", kv_size, hidden, bias),
-         .o = linear(attention + "o_proj", hidden, q_size, bias && weights.contains(attention + "o_proj.bias")),
-         .gate = linear(mlp + "gate_proj", config.intermediate_size, hidden, config.mlp_bias),
-         .up = linear(mlp + "up_proj", config.intermediate_size, hidden, config.mlp_bias),
-         .down = linear(mlp + "down_proj", hidden, config.intermediate_size, config.mlp_bias)});
+         .qkv =
+             linear({{attention + "q_proj", q_size}, {attention + "k_proj", kv_size}, {attention + "v_proj", kv_size}},
+                    hidden, config.attention_bias),
+         .o = linear({{attention + "o_proj", hidden}}, q_size, config.attention_bias),
+         .gate = apart("gate_proj"),
+         .up = apart("up_proj"),
+         .down = linear({{mlp + "down_proj", hidden}}, config.intermediate_size, config.mlp_bias),
+         .gate_up = std::move(gate_up)});
   }
   norm_ = upload("model.norm.weight", {hidden});
   if (config.tie_word_embeddings)
     head_.weight = embedding_;
   else
-    head_ = linear("lm_head", config.vocab_size, hidden, false);
+    head_ = linear({{"lm_head", config.vocab_size}}, hidden, false);
 
   std::vector<double> divisors;
   if (weights.contains("rope_freqs.weight")) {
@@ -78,51 +93,65 @@ Llama::Llama(const ModelConfig& config, Uploader& upload, const Weights& weights
   rope_frequencies_ = gpu::rope_frequencies(rope_radians(config, divisors));
 }
 
-KvCache Llama::make_cache(std::size_t capacity, gpu::DType dtype) const {
+KvCache Llama::make_cache(std::size_t capacity, gpu::CacheType key_type, gpu::CacheType value_type) const {
   KvCache cache{.capacity = capacity};
-  const gpu::Shape shape{config_.num_key_value_heads, capacity, config_.head_dim};
-  for (std::size_t i = 0; i < layers_.size(); ++i)
-    for (auto* list : {&cache.keys, &cache.values}) list->push_back(gpu::Array::empty(shape, dtype));
+  const std::size_t heads = config_.num_key_value_heads, d = config_.head_dim;
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    cache.keys.push_back(gpu::make_kv_cache(key_type, heads, capacity, d, "--cache-type-k"));
+    cache.values.push_back(gpu::make_kv_cache(value_type, heads, capacity, d, "--cache-type-v"));
+  }
   return cache;
 }
 
-gpu::Array Llama::attend(const Layer& layer, const gpu::Array& x, const gpu::Array& keys, const gpu::Array& values,
-                         const gpu::Dynamic& position) const {
-  const std::size_t tokens = x.shape()[0], d = config_.head_dim, heads = config_.num_attention_heads,
-                    kv_heads = config_.num_key_value_heads;
-  const auto q = gpu::rope(layer.q(x).reshape({tokens, heads, d}), rope_frequencies_, position, pairing_);
-  const auto k = gpu::rope(layer.k(x).reshape({tokens, kv_heads, d}), rope_frequencies_, position, pairing_);
-  const auto all_keys = gpu::kv_pack(keys, k, position);
-  const auto all_values = gpu::kv_pack(values, layer.v(x).reshape({tokens, kv_heads, d}), position);
-  const auto y = gpu::attention(q, all_keys, all_values, position,
-                                static_cast<float>(1.0 / std::sqrt(static_cast<double>(d))), fusion_);
-  return layer.o(y.reshape({tokens, heads * d}));
+gpu::Array Llama::project(const gpu::Array& h, const gpu::Array& norm, const Linear& linear) const {
+  const auto eps = static_cast<float>(config_.rms_norm_eps);
+  const auto y =
+      gpu::sum_parts(gpu::packed_projection(h, linear.weight, {.norm = norm, .eps = eps, .fusion = fusion_}));
+  return linear.bias ? gpu::add(y, linear.bias) : y;
 }
 
-gpu::Array Llama::forward(const gpu::Array& tokens, const KvCache& cache, const gpu::Dynamic& position,
-                          LogitRows rows) const {
+gpu::Array Llama::add_projection(const gpu::Array& h, const gpu::Array& x, const Linear& linear) const {
+  const auto y = gpu::sum_parts(gpu::packed_projection(x, linear.weight, {.residual = h, .fusion = fusion_}));
+  return linear.bias ? gpu::add(y, linear.bias) : y;
+}
+
+gpu::Array Llama::attend(const Layer& layer, const gpu::Array& h, const gpu::Array& keys, const gpu::Array& values,
+                         const gpu::Dynamic& position, std::size_t longest) const {
+  const std::size_t tokens = h.shape()[0], d = config_.head_dim, heads = config_.num_attention_heads;
+  const auto qkv = gpu::packed_projection(
+      h, layer.qkv.weight,
+      {.norm = layer.input_norm, .eps = static_cast<float>(config_.rms_norm_eps), .fusion = fusion_});
+  const auto made = gpu::rope_kv(qkv, layer.qkv.bias, rope_frequencies_, keys, values, position, pairing_, fusion_);
+  const auto y = gpu::attention(made.q, made.keys, made.values, position,
+                                static_cast<float>(1.0 / std::sqrt(static_cast<double>(d))),
+                                {.longest = longest, .fusion = fusion_});
+  return add_projection(h, y.reshape({tokens, heads * d}), layer.o);
+}
+
+gpu::Array Llama::feed_forward(const Layer& layer, const gpu::Array& h) const {
   const auto eps = static_cast<float>(config_.rms_norm_eps);
-  gpu::Array h = gpu::embedding(tokens, embedding_);
-  gpu::Array delta;  // what the last block adds to h: summed inside the next norm
-  const auto normalised = [&](const gpu::Array& weight) {
-    if (!delta) return gpu::rms_norm(h, weight, eps, fusion_);
-    auto [sum, y] = gpu::rms_norm_residual(h, delta, weight, eps, fusion_);
-    h = sum;
-    return y;
-  };
+  if (layer.gate_up) {
+    const auto x = gpu::sum_parts(gpu::packed_projection(
+        h, layer.gate_up,
+        {.norm = layer.post_attention_norm, .eps = eps, .gated = config_.intermediate_size, .fusion = fusion_}));
+    return add_projection(h, x, layer.down);
+  }
+  const auto gate = project(h, layer.post_attention_norm, layer.gate),
+             up = project(h, layer.post_attention_norm, layer.up);
+  return add_projection(h, fusion_ == gpu::Fusion::on ? gpu::silu_mul(gate, up) : gpu::mul(gpu::silu(gate), up),
+                        layer.down);
+}
+
+gpu::Array Llama::forward(const gpu::Array& tokens, const KvCache& cache, const gpu::Dynamic& position, LogitRows rows,
+                          std::size_t longest) const {
+  gpu::Array h = gpu::packed_embedding(tokens, embedding_);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const gpu::LayerScope scope(static_cast<int>(i));
-    const auto& layer = layers_[i];
-    delta = attend(layer, normalised(layer.input_norm), cache.keys[i], cache.values[i], position);
-    const auto x = normalised(layer.post_attention_norm);
-    const auto gate = layer.gate(x), up = layer.up(x);
-    delta = layer.down(fusion_ == gpu::Fusion::on ? gpu::silu_mul(gate, up) : gpu::mul(gpu::silu(gate), up));
+    h = attend(layers_[i], h, cache.keys[i], cache.values[i], position, longest);
+    h = feed_forward(layers_[i], h);
   }
-  if (rows == LogitRows::last) {
-    h = h.slice(0, tokens.size() - 1, tokens.size());
-    delta = delta.slice(0, tokens.size() - 1, tokens.size());
-  }
-  return head_(normalised(norm_));
+  if (rows == LogitRows::last) h = h.slice(0, tokens.size() - 1, tokens.size());
+  return project(h, norm_, head_);
 }
 
 }  // namespace glassbox::model

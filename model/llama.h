@@ -3,7 +3,9 @@
 #include <vector>
 
 #include "gpu/dynamic.h"
+#include "gpu/ops/kv_cache.h"
 #include "gpu/ops/rope.h"
+#include "gpu/packed.h"
 #include "gpu/primitive.h"
 #include "model/config.h"
 #include "model/kv_cache.h"
@@ -21,29 +23,38 @@ class Llama {
   Llama(const ModelConfig& config, Uploader& upload, const Weights& weights, gpu::Fusion fusion);
 
   /// Of unspecified content.
-  KvCache make_cache(std::size_t capacity, gpu::DType dtype) const;
+  KvCache make_cache(std::size_t capacity, gpu::CacheType keys, gpu::CacheType values) const;
 
   /// Logits float32 [T or 1, vocab] of the tokens u32 [T] at positions position, position + 1, ..., whose keys and
-  /// values the graph writes into the cache.
-  gpu::Array forward(const gpu::Array& tokens, const KvCache& cache, const gpu::Dynamic& position,
-                     LogitRows rows) const;
+  /// values the graph writes into the cache. `longest`: tokens in the context, these included, for which the graph will
+  /// be run at most; 0: the capacity.
+  gpu::Array forward(const gpu::Array& tokens, const KvCache& cache, const gpu::Dynamic& position, LogitRows rows,
+                     std::size_t longest = 0) const;
 
  private:
   struct Linear {
-    gpu::Array weight, bias;  // [out, in], [out] or empty
-    gpu::Array operator()(const gpu::Array& x) const;
+    gpu::PackedMatrix weight;  // [out, in]
+    gpu::Array bias;           // [out] or empty
   };
   struct Layer {
     gpu::Array input_norm, post_attention_norm;
-    Linear q, k, v, o, gate, up, down;
+    Linear qkv, o, gate, up, down;
+    gpu::PackedMatrix
+        gate_up;  // both in one, where their type and the lack of biases allow: then gate and up are empty
   };
-  gpu::Array attend(const Layer& layer, const gpu::Array& x, const gpu::Array& keys, const gpu::Array& values,
-                    const gpu::Dynamic& position) const;
+  gpu::Array attend(const Layer& layer, const gpu::Array& h, const gpu::Array& keys, const gpu::Array& values,
+                    const gpu::Dynamic& position, std::size_t longest) const;
+  gpu::Array feed_forward(const Layer& layer, const gpu::Array& h) const;
+  /// norm(h) w^T + bias, [T, N]; without a norm where `norm` is empty.
+  gpu::Array project(const gpu::Array& h, const gpu::Array& norm, const Linear& linear) const;
+  /// h + x w^T + bias.
+  gpu::Array add_projection(const gpu::Array& h, const gpu::Array& x, const Linear& linear) const;
 
   ModelConfig config_;
   gpu::Fusion fusion_;
   gpu::RopePairing pairing_;
-  gpu::Array embedding_, norm_, rope_frequencies_;
+  gpu::PackedMatrix embedding_;
+  gpu::Array norm_, rope_frequencies_;
   Linear head_;
   std::vector<Layer> layers_;
 };

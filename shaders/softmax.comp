@@ -12,11 +12,17 @@ for (uint i = local_id; i < steps; i += LOCAL_SIZE) {
     if (e + 3u < x_row) top = max(top, v.w);
 }
 top = group_max(top);
-float sum = 0.0;
+// Blocks are summed apart: beside one large value, thousands of small ones would each be rounded the same way.
+float sum = 0.0, block = 0.0;
+uint count = 0u;
 for (uint i = local_id; i < steps; i += LOCAL_SIZE) {
     vec4 v = exp_accurate(x_load4(row, i) - top);
     uint e = i * 4u;
-    sum += v.x + (e + 1u < x_row ? v.y : 0.0) + (e + 2u < x_row ? v.z : 0.0) + (e + 3u < x_row ? v.w : 0.0);
+    block += v.x + (e + 1u < x_row ? v.y : 0.0) + (e + 2u < x_row ? v.z : 0.0) + (e + 3u < x_row ? v.w : 0.0);
+    if ((++count & 63u) == 0u) {
+        sum += block;
+        block = 0.0;
+    }
 }
-float scale = 1.0 / group_sum(sum);
+float scale = 1.0 / group_sum(sum + block);
 for (uint i = local_id; i < steps; i += LOCAL_SIZE) y_store4(row, i, exp_accurate(x_load4(row, i) - top) * scale);

@@ -82,12 +82,15 @@ int run_program(int argc, const char* const* argv) {
     runnable.emplace_back(self, std::move(run));
   }
   try {
-    // llama.cpp's -sys has one dash, which CLI11 reads as -s ys.
+    // Names of llama.cpp's with one dash: CLI11 reads -sys as -s ys.
+    constexpr std::pair<std::string_view, const char*> one_dash[] = {
+        {"-sys", "--system-prompt"}, {"-ctk", "--cache-type-k"}, {"-ctv", "--cache-type-v"}};
     std::vector<const char*> arguments(argv, argv + argc);
     const auto options_end =
         std::find_if(arguments.begin(), arguments.end(), [](std::string_view a) { return a == "--"; });
-    std::replace_if(
-        arguments.begin(), options_end, [](std::string_view a) { return a == "-sys"; }, "--system-prompt");
+    for (const auto& [given, meant] : one_dash)
+      std::replace_if(
+          arguments.begin(), options_end, [&](std::string_view a) { return a == given; }, meant);
     program.parse(argc, arguments.data());
     const bool chosen = std::any_of(runnable.begin(), runnable.end(), [](const auto& c) { return c.first->parsed(); });
     for (const auto& [self, run] : runnable)
@@ -117,9 +120,13 @@ void ModelOptions::add_to(CLI::App& command) {
           "-c,--ctx-size", context_,
           fmt::format("Context in tokens (default: the model's, at most {})", model::EngineOptions::default_context))
       ->check(CLI::Range(1, 1 << 30));
-  command.add_option("--kv-type", cache_type_, "KV cache: f32, f16 or bf16")
-      ->check(CLI::IsMember({"f32", "f16", "bf16"}))
-      ->capture_default_str();
+  const auto cache_type = [&](const char* names, std::string& type, const char* what) {
+    command.add_option(names, type, fmt::format("Type of cached {}: f32, f16, bf16 or q8_0", what))
+        ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0"}))
+        ->capture_default_str();
+  };
+  cache_type("--cache-type-k", key_cache_, "keys (also -ctk)");
+  cache_type("--cache-type-v", value_cache_, "values (also -ctv)");
 }
 
 std::filesystem::path ModelOptions::model_path() const {
@@ -142,9 +149,8 @@ model::EngineOptions ModelOptions::engine_options_if_any() const {
                                .fusion = fusion_ == "on" ? gpu::Fusion::on : gpu::Fusion::off,
                                .context = context_};
   if (!load_path_.empty()) options.device.load_path = gpu::parse_load_path(load_path_);
-  options.cache_dtype = cache_type_ == "f16"    ? gpu::DType::f16
-                        : cache_type_ == "bf16" ? gpu::DType::bf16
-                                                : gpu::DType::f32;
+  options.key_cache = gpu::parse_cache_type(key_cache_, "--cache-type-k");
+  options.value_cache = gpu::parse_cache_type(value_cache_, "--cache-type-v");
   return options;
 }
 

@@ -102,7 +102,7 @@ TEST_F(DiffCommand, NamesARotationTheWrongWay) {
   expect_divergent("rope", 0, broken("rope.comp", "- b * sc.x", "+ b * sc.x"));
 }
 TEST_F(DiffCommand, NamesAnAttentionThatSeesTheFuture) {
-  expect_divergent("attention", 0, broken("attention.comp", "first + t + 1u", "first + t + 2u"));
+  expect_divergent("attention", 0, broken("attention_lanes.comp", "first + t + 1u", "first + t + 2u"));
 }
 TEST_F(DiffCommand, NamesAMatmulThatDropsItsTail) {
   for (const char* kernel : {"matmul_row.comp", "matmul_group.comp", "matmul_tile.comp"}) {

@@ -53,10 +53,10 @@ TEST_F(DiffTest, NumbersItsKernelsThroughAllStepsAndNamesTheirLayers) {
     layers.insert(report.kernels[i].layer);
   }
   EXPECT_EQ(layers, (std::set{-1, 0, 1}));
-  EXPECT_EQ(report.kernels.front().name, "embedding");
-  EXPECT_EQ(report.kernels.back().name, "matmul");
+  EXPECT_EQ(report.kernels.front().name, "packed_embedding");
+  EXPECT_EQ(report.kernels.back().name, "packed_matmul");
   const auto embeddings = std::count_if(report.kernels.begin(), report.kernels.end(),
-                                        [](const auto& kernel) { return kernel.name == "embedding"; });
+                                        [](const auto& kernel) { return kernel.name == "packed_embedding"; });
   EXPECT_EQ(embeddings, 3) << "the prompt and two tokens";
 }
 TEST_F(DiffTest, FollowsTheGreedyTokens) {

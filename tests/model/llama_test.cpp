@@ -42,12 +42,17 @@ struct Case {
   gpu::Fusion fusion = gpu::Fusion::on;
   std::size_t chunk = 0;
   gpu::Device::Options device = {};
-  gpu::DType cache = gpu::DType::f32;
+  gpu::CacheType cache = gpu::CacheType::f32;
 };
 void PrintTo(const Case& of, std::ostream* out) { *out << of.name; }
 
 EngineOptions options(const std::filesystem::path& model, const Case& of = {}) {
-  return {.model = model, .device = of.device, .fusion = of.fusion, .chunk = of.chunk, .cache_dtype = of.cache};
+  return {.model = model,
+          .device = of.device,
+          .fusion = of.fusion,
+          .chunk = of.chunk,
+          .key_cache = of.cache,
+          .value_cache = of.cache};
 }
 
 const std::vector<Case> cases = {
@@ -64,7 +69,7 @@ const std::vector<Case> cases = {
     {.name = "es31_composed", .fusion = gpu::Fusion::off, .device = {.limits = "es31"}},
     // Keys and values are rounded to 11 bits: an error of (2^-11)^2/12 = 2e-8 of their power each, which these random
     // models amplify; 1e-6 measured.
-    {.name = "f16_cache", .bound = 5e-6, .cache = gpu::DType::f16},
+    {.name = "f16_cache", .bound = 5e-6, .cache = gpu::CacheType::f16},
 };
 
 class WholeModel : public ::testing::TestWithParam<std::tuple<const char*, Case>> {
@@ -88,7 +93,7 @@ TEST_P(WholeModel, MatchesFloat64AndItsGreedyTokens) {
   Engine engine(options(directory, of()));
   const auto logits = engine.feed_all(reference.ids);
   EXPECT_LE(nmse(logits, reference.logits), of().bound);
-  if (of().cache != gpu::DType::f32) return;  // near ties may fall either way
+  if (of().cache != gpu::CacheType::f32) return;  // near ties may fall either way
   engine.rewind(0);
   auto next = engine.feed(reference.prompt);
   Ids greedy;

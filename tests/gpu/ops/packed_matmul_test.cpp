@@ -1,0 +1,123 @@
+#include "gpu/ops/packed_matmul.h"
+
+#include <gmock/gmock.h>
+
+#include "gpu/device.h"
+#include "gpu/error.h"
+#include "tests/gpu_support.h"
+#include "tests/support.h"
+
+namespace glassbox::testing {
+namespace {
+
+using gpu::Array;
+using gpu::packed_matmul_parts;
+using gpu::packed_projection;
+using gpu::PackedFormat;
+using gpu::PackedVariant;
+using Kernel = PackedVariant::Kernel;
+
+/// Every kernel on every device, not only those its autotuner would take: they are checked where there is no GPU too.
+class PackedMatmulVariants : public GpuTest, public ::testing::WithParamInterface<PackedFormat> {
+ protected:
+  gpu::PackedMatrix matrix(std::size_t rows, std::size_t columns) {
+    return gpu::packed_from_bytes(GetParam(), rows, columns, gpu::random_blocks(random, GetParam(), rows, columns));
+  }
+  bool fits(unsigned local_size, std::size_t shared_bytes) const {
+    const auto& limits = gpu::Device::current().limits();
+    return local_size <= limits.invocations && shared_bytes <= limits.shared_bytes;
+  }
+  /// Columns that are no whole chunk where the format has such.
+  std::size_t odd() const { return gpu::columns_per_block(GetParam()) == 256 ? 512 : 288; }
+};
+
+TEST_P(PackedMatmulVariants, GroupSharesColumns) {
+  const auto w = matrix(41, odd());
+  for (const auto& [size, tokens, tiles] : {std::array{128u, 1u, 4u}, std::array{64u, 2u, 2u}})
+    expect_within_tolerance(packed_matmul_parts(
+        random.normal({3, odd()}), w,
+        PackedVariant{.kernel = Kernel::group, .local_size = size, .tokens = tokens, .tiles = tiles}));
+}
+
+TEST_P(PackedMatmulVariants, GroupOfOneToken) {
+  const auto w = matrix(33, odd());
+  for (const unsigned size : {32u, 128u})
+    expect_within_tolerance(packed_matmul_parts(
+        random.normal({1, odd()}), w, PackedVariant{.kernel = Kernel::group, .local_size = size, .tiles = 2}));
+}
+
+TEST_P(PackedMatmulVariants, GroupWithWhatIsAroundIt) {
+  if (GetParam() != PackedFormat::q4_0 && GetParam() != PackedFormat::q5_k) GTEST_SKIP() << "two formats suffice";
+  const std::size_t columns = odd();
+  const auto w = matrix(48, columns);
+  for (const std::size_t tokens : {1, 3})
+    for (const unsigned size : {64u}) {
+      const auto x = random.normal({tokens, columns}), norm = random.normal({columns}), h = random.normal({tokens, 48});
+      const PackedVariant variant{
+          .kernel = Kernel::group, .local_size = size, .tokens = tokens > 1 ? 2u : 1u, .tiles = 2};
+      expect_within_tolerance(packed_projection(x, w, {.norm = norm, .eps = 1e-5f, .variant = variant}));
+      expect_within_tolerance(packed_projection(x, w, {.residual = h, .variant = variant}));
+      expect_within_tolerance(packed_projection(x, w, {.norm = norm, .eps = 1e-5f, .gated = 21, .variant = variant}));
+    }
+}
+
+TEST_P(PackedMatmulVariants, TileGoesThroughSharedMemory) {
+  if (!fits(256, 16384)) GTEST_SKIP() << "needs workgroups of 256 and 16 KB";
+  const auto w = matrix(70, odd());
+  expect_within_tolerance(packed_matmul_parts(random.normal({67, odd()}), w,
+                                              PackedVariant{.kernel = Kernel::tile, .local_size = 256, .vectors = 1}));
+}
+
+TEST_P(PackedMatmulVariants, LanesLeavePartialSums) {
+  const auto w = matrix(41, odd());
+  const auto y =
+      packed_matmul_parts(random.normal({1, odd()}), w, PackedVariant{.kernel = Kernel::lanes, .local_size = 8});
+  EXPECT_EQ(y.shape(), (gpu::Shape{2, 1, 41}));
+  expect_within_tolerance(y);
+}
+
+TEST_P(PackedMatmulVariants, TokensAreLanes) {
+  const auto w = matrix(21, odd());
+  for (const unsigned vectors : {2u})
+    expect_within_tolerance(
+        packed_matmul_parts(random.normal({19, odd()}), w,
+                            PackedVariant{.kernel = Kernel::tokens, .local_size = 8, .rows = 8, .vectors = vectors}));
+}
+
+TEST_P(PackedMatmulVariants, PairsTakeTurns) {
+  const std::size_t rows = 13, columns = odd();
+  const auto a = gpu::random_blocks(random, GetParam(), rows, columns),
+             b = gpu::random_blocks(random, GetParam(), rows, columns);
+  const auto pairs = gpu::make_packed(GetParam(), 32, columns);
+  gpu::upload_pairs(pairs, rows, 0, rows, a, b);
+  const auto x = random.normal({1, columns});
+  const auto both = gpu::packed_matmul(x, pairs).values(),
+             first = gpu::packed_matmul(x, gpu::packed_from_bytes(GetParam(), rows, columns, a)).values(),
+             second = gpu::packed_matmul(x, gpu::packed_from_bytes(GetParam(), rows, columns, b)).values();
+  for (std::size_t n = 0; n < rows; ++n) {
+    EXPECT_EQ(both[n / 8 * 16 + n % 8], first[n]) << n;
+    EXPECT_EQ(both[n / 8 * 16 + 8 + n % 8], second[n]) << n;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, PackedMatmulVariants,
+                         ::testing::Values(PackedFormat::f32, PackedFormat::f16, PackedFormat::bf16, PackedFormat::q8_0,
+                                           PackedFormat::q4_0, PackedFormat::q4_k, PackedFormat::q5_k,
+                                           PackedFormat::q6_k),
+                         [](const auto& of) { return std::string(name_of(of.param)); });
+
+class PackedMatmul : public GpuTest {};
+
+TEST_F(PackedMatmul, RefusesWhatDoesNotFit) {
+  const auto w =
+      gpu::packed_from_bytes(PackedFormat::q4_0, 8, 64, gpu::random_blocks(random, PackedFormat::q4_0, 8, 64));
+  EXPECT_ERROR(gpu::packed_matmul(random.normal({1, 32}), w), "must share their last axis");
+  EXPECT_ERROR(gpu::packed_matmul(random.indices({1, 64}, 3), w), "x must be a float array");
+  EXPECT_ERROR(gpu::packed_from_bytes(PackedFormat::q4_k, 8, 64, {}), "no whole blocks");
+  EXPECT_ERROR(gpu::packed_from_bytes(PackedFormat::q4_0, 8, 64, {}), "0 bytes given");
+  EXPECT_ERROR(gpu::gated_silu(random.normal({1, 2, 24}), 13), "received");
+  EXPECT_ERROR(gpu::sum_parts(random.normal({2, 3, 4}), random.normal({3, 5})), "the residual must be");
+}
+
+}  // namespace
+}  // namespace glassbox::testing
