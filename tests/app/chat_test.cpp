@@ -192,7 +192,7 @@ TEST_F(ChatTest, TheBannerSaysWhatAnswersAndWhereItIsKept) {
   TerminalProcess terminal(chat(), environment());
   terminal.wait_for("> ");
   const auto& screen = terminal.screen();
-  EXPECT_THAT(screen, HasSubstr("stories260K (1.0 MB) on "));
+  EXPECT_THAT(screen, HasSubstr("stories260K (1.1 MB) on "));
   EXPECT_THAT(screen, HasSubstr("context 512 tokens"));
   EXPECT_THAT(screen, HasSubstr("conversations in " + home.path().string() + "/glassbox/conversations.db"));
   EXPECT_THAT(screen, HasSubstr("no chat template"));

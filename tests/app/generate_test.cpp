@@ -93,8 +93,12 @@ TEST_F(GenerateCommand, NoTokensAreNoTokens) {
 TEST_F(GenerateCommand, EverySwitchGivesTheSameGreedyText) {
   const Arguments same{"-p", "abc", "-n", "16", "--temp", "0"};
   const auto expected = output_of(generate(same));
-  for (const Arguments& more : std::vector<Arguments>{
-           {"--fusion", "off"}, {"--load-path", "ssbo"}, {"-c", "64"}, {"-ctk", "f32"}, {"-ctv", "f32"}, {"--device", "0"}}) {
+  for (const Arguments& more : std::vector<Arguments>{{"--fusion", "off"},
+                                                      {"--load-path", "ssbo"},
+                                                      {"-c", "64"},
+                                                      {"-ctk", "f32"},
+                                                      {"-ctv", "f32"},
+                                                      {"--device", "0"}}) {
     auto arguments = same;
     arguments.insert(arguments.end(), more.begin(), more.end());
     EXPECT_EQ(output_of(generate(arguments)), expected) << more[0];
