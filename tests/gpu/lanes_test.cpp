@@ -208,12 +208,12 @@ TEST_F(LanesTest, LeaveNothingBehind) {
   use();  // the first may open what the process keeps
   const auto files = entries("/proc/self/fd"), threads = entries("/proc/self/task"), maps = shared_maps();
   for (int i = 0; i < 3; ++i) use();
-  EXPECT_EQ(entries("/proc/self/fd"), files);
+  EXPECT_LE(entries("/proc/self/fd"), files);
   EXPECT_EQ(entries("/proc/self/task"), threads);
   EXPECT_EQ(shared_maps(), maps) << "imports of the driver, too";
   {
     gpu::Buffer buffer(device(), 1 << 20);
-    EXPECT_EQ(entries("/proc/self/fd"), files) << "a buffer needs no descriptor";
+    EXPECT_LE(entries("/proc/self/fd"), files) << "a buffer needs no descriptor";
     EXPECT_EQ(shared_maps(), maps + 1 + lanes().count());
   }
   EXPECT_EQ(shared_maps(), maps);
