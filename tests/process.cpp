@@ -3,13 +3,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <fstream>
 
 #include "gpu/error.h"
 
@@ -61,6 +61,16 @@ struct Pipe {
   int ends[2];
 };
 
+/// 0 where the process has ended or the system does not tell.
+std::size_t proportional_bytes(pid_t process) {
+  std::ifstream file(fmt::format("/proc/{}/smaps_rollup", process));
+  std::string word;
+  std::size_t kilobytes = 0;
+  while (file >> word)
+    if (word == "Pss:" && file >> kilobytes) return kilobytes * 1024;
+  return 0;
+}
+
 }  // namespace
 
 ProcessResult run_process(const Arguments& arguments, std::string_view input, const Environment& environment,
@@ -92,7 +102,11 @@ ProcessResult run_process(const Arguments& arguments, std::string_view input, co
   if (input.empty()) in.close_end(1);
   while (out.ends[0] >= 0 || err.ends[0] >= 0) {
     std::array<pollfd, 3> waits{{{in.ends[1], POLLOUT, 0}, {out.ends[0], POLLIN, 0}, {err.ends[0], POLLIN, 0}}};
-    if (poll(waits.data(), waits.size(), milliseconds_until(deadline)) == 0) {
+    result.peak_bytes = std::max(result.peak_bytes, proportional_bytes(process));
+    constexpr int sample_milliseconds = 20;
+    const int ready = poll(waits.data(), waits.size(), std::min(sample_milliseconds, milliseconds_until(deadline)));
+    if (ready == 0 && Clock::now() < deadline) continue;
+    if (ready == 0) {
       ::kill(process, SIGKILL);
       waitpid(process, nullptr, 0);
       fail("{} did not end in time; stdout: {} stderr: {}", arguments[0], result.out, result.err);
@@ -106,10 +120,8 @@ ProcessResult run_process(const Arguments& arguments, std::string_view input, co
     if (waits[2].revents) read_end(err, result.err);
   }
   int status = 0;
-  rusage usage{};
-  wait4(process, &status, 0, &usage);
+  waitpid(process, &status, 0);
   result.exit_code = code_of(status);
-  result.peak_bytes = static_cast<std::size_t>(usage.ru_maxrss) * 1024;
   return result;
 }
 

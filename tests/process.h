@@ -19,7 +19,9 @@ constexpr std::chrono::seconds patience{120};
 struct ProcessResult {
   int exit_code;  ///< the signal's number, negative, where one ended it
   std::string out, err;
-  std::size_t peak_bytes = 0;  ///< most memory it ever had resident
+  /// Most memory it was seen to have, every 20 ms: proportional set size, in which pages that several mappings share
+  /// count once (the resident set has them as often as they are mapped).
+  std::size_t peak_bytes = 0;
 };
 
 /// Runs a program to its end with `input` on its stdin. Throws Error, and kills it, where it takes longer than

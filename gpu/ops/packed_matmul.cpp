@@ -30,15 +30,14 @@ Kernel group_kernel(const PackedVariant& variant, bool norm = false, bool residu
 }
 
 const Kernel& lanes_kernel() {
-  static const Kernel kernel{
-      .name = "packed_matmul_lanes",
-      .inputs = {"xs", "w"},
-      .outputs = {"y"},
-      .params = {param<std::uint32_t>("tokens"), param<std::uint32_t>("rows"), param<std::uint32_t>("first"),
-                 param<std::uint32_t>("tiles"), param<std::uint32_t>("tiles_each"), param<std::uint32_t>("first_part"),
-                 param<std::uint32_t>("first_texel"), param<std::uint32_t>("chunk_texels"),
-                 param<std::uint32_t>("tile_texels")},
-      .body = shader_source("packed_matmul_lanes.comp")};
+  static const Kernel kernel{.name = "packed_matmul_lanes",
+                             .inputs = {"xs", "w"},
+                             .outputs = {"y"},
+                             .params = {param<std::uint32_t>("rows"), param<std::uint32_t>("first"),
+                                        param<std::uint32_t>("tiles"), param<std::uint32_t>("tiles_each"),
+                                        param<std::uint32_t>("first_part"), param<std::uint32_t>("first_texel"),
+                                        param<std::uint32_t>("chunk_texels"), param<std::uint32_t>("tile_texels")},
+                             .body = shader_source("packed_matmul_lanes.comp")};
   return kernel;
 }
 
@@ -188,16 +187,14 @@ struct PackedMatmul final : Primitive {
     const auto run = [&](std::size_t first_part, std::size_t parts, std::size_t blocks) {
       if (parts == 0) return;
       encoder.dispatch(lanes_kernel(), {x, w}, {y},
-                       {u32(x.rows()), u32(layout.rows), u32(first), u32(layout.tiles()), u32(each), u32(first_part),
+                       {u32(layout.rows), u32(first), u32(layout.tiles()), u32(each), u32(first_part),
                         u32(word_offset(layout, first_part, 0) / 4),
                         u32(layout.tiles() * layout.texel_rows(blocks) * 8), u32(layout.texel_rows(blocks) * 8)},
-                       {u32(groups(layout.tiles(), each)), u32(parts), u32(groups(x.rows(), variant.tokens))},
+                       {u32(groups(layout.tiles(), each)), u32(parts)},
                        {.local_size = 8,
                         .constants = {{"FORMAT", static_cast<int>(layout.format)},
                                       {"PER_BLOCK", static_cast<int>(packed_texels_per_block(layout.format))},
-                                      {"BLOCKS", static_cast<int>(blocks)},
-                                      {"CHUNK_BLOCKS", 8},
-                                      {"TOKENS", static_cast<int>(variant.tokens)}}});
+                                      {"BLOCKS", static_cast<int>(blocks)}}});
     };
     run(0, layout.blocks() / 8, 8);
     run(layout.blocks() / 8, layout.blocks() % 8 ? 1 : 0, layout.blocks() % 8);

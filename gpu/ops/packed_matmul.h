@@ -19,7 +19,7 @@ struct PackedVariant {
   };
   Kernel kernel = Kernel::group;
   unsigned local_size = 64;
-  unsigned tokens = 1;   ///< an invocation's (group, lanes)
+  unsigned tokens = 1;   ///< group: an invocation's
   unsigned tiles = 1;    ///< group: a workgroup's tiles of 8 rows; tile: its 64s of rows
   unsigned rows = 8;     ///< tokens: an invocation's
   unsigned vectors = 4;  ///< tokens: an invocation's, of eight tokens; tile: a workgroup's 64s of tokens
