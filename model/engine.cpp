@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 
 #include "gpu/error.h"
 
@@ -13,9 +12,8 @@ namespace {
 constexpr std::size_t largest_padding = 256;
 
 std::vector<float> read_floats(const gpu::Array& array) {
-  const auto bytes = array.bytes();
   std::vector<float> values(array.size());
-  std::memcpy(values.data(), bytes.data(), bytes.size());
+  array.data()->storage->buffer().read(array.byte_offset(), std::as_writable_bytes(std::span(values)));
   return values;
 }
 
@@ -72,32 +70,37 @@ const ChatTemplate& Engine::chat_template() const {
 }
 
 void Engine::warm(const Progress& progress) {
-  // Drivers generate code at the first dispatch: a chunk and a token now, so that the first real ones do not wait. The
-  // cache is cleared after: how long a chunk is must not show in what a diff saves of it.
+  // Drivers generate code at the first dispatch: a chunk and a token now, so that the first real ones do not wait, and
+  // a token in each longer context, so that no answer stops where the next plan takes over. The cache is cleared after:
+  // how long a chunk is must not show in what a diff saves of it.
   const std::vector<std::uint32_t> ids(chunk_, 0);
-  const std::size_t counts[] = {chunk_, 1};
-  for (std::size_t i = 0; i < 2; ++i) {
-    if (progress) progress("compiling kernels", i, 2);
+  std::vector<std::pair<std::size_t, std::size_t>> runs{{chunk_, longest_after(chunk_)}};
+  for (std::size_t longest = longest_after(1);; longest = longest_for(longest + 1)) {
+    runs.emplace_back(1, longest);
+    if (longest == context()) break;
+  }
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    if (progress) progress("compiling kernels", i, runs.size());
+    const auto [count, longest] = runs[i];
     position_.set(0);
-    auto& ready = prepared(counts[i], LogitRows::last);
-    ready.ids.write(std::as_bytes(std::span(ids).first(counts[i])));
+    auto& ready = prepared(count, LogitRows::last, longest);
+    ready.ids.write(std::as_bytes(std::span(ids).first(count)));
     ready.plan.run();
     device_->finish();
   }
   cache_.clear();
-  if (progress) progress("compiling kernels", 2, 2);
+  if (progress) progress("compiling kernels", runs.size(), runs.size());
 }
 
-/// What a plan of `count` more tokens is recorded for: the shorter the context may be, the less attention costs.
-std::size_t Engine::longest_after(std::size_t count) const {
-  const std::size_t after = tokens_.size() + count;
+/// What a plan is recorded for that is run with `tokens` in the context: the shorter it may be, the less attention
+/// costs.
+std::size_t Engine::longest_for(std::size_t tokens) const {
   for (const std::size_t most : {std::size_t{256}, std::size_t{1024}})
-    if (after <= most && most < context()) return most;
+    if (tokens <= most && most < context()) return most;
   return context();
 }
 
-Engine::Prepared& Engine::prepared(std::size_t count, LogitRows rows) {
-  const std::size_t longest = longest_after(count);
+Engine::Prepared& Engine::prepared(std::size_t count, LogitRows rows, std::size_t longest) {
   const std::tuple key{count, rows, longest};
   if (const auto found = plans_.find(key); found != plans_.end()) return found->second;
   // Plans of odd lengths, as a prompt's last chunk has, are not kept for good: the context's whole memory would go to
@@ -145,7 +148,7 @@ std::optional<std::vector<float>> Engine::feed(std::span<const std::uint32_t> id
   for (std::size_t done = 0; done < ids.size();) {
     if (stop.stop_requested()) return std::nullopt;
     const auto count = std::min(chunk_, ids.size() - done);
-    last = &prepared(count, LogitRows::last);
+    last = &prepared(count, LogitRows::last, longest_after(count));
     step(*last, ids.subspan(done, count), prefill);
     done += count;
     if (prefill && progress) {
@@ -162,7 +165,7 @@ std::vector<float> Engine::feed_all(std::span<const std::uint32_t> ids, const Pr
   std::vector<float> logits;
   for (std::size_t done = 0; done < ids.size();) {
     const auto count = std::min(chunk_, ids.size() - done);
-    auto& ready = prepared(count, LogitRows::all);
+    auto& ready = prepared(count, LogitRows::all, longest_after(count));
     step(ready, ids.subspan(done, count), true);
     const auto rows = read_floats(ready.logits);
     logits.insert(logits.end(), rows.begin(), rows.end());

@@ -85,8 +85,9 @@ class Engine {
     gpu::Array ids, logits;
     gpu::Plan plan;
   };
-  Prepared& prepared(std::size_t count, LogitRows rows);
-  std::size_t longest_after(std::size_t count) const;
+  Prepared& prepared(std::size_t count, LogitRows rows, std::size_t longest);
+  std::size_t longest_for(std::size_t tokens) const;
+  std::size_t longest_after(std::size_t count) const { return longest_for(tokens_.size() + count); }
   void step(Prepared& prepared, std::span<const std::uint32_t> ids, bool prefill);
   void check_room(std::span<const std::uint32_t> ids) const;
   void warm(const Progress& progress);
