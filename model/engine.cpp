@@ -48,7 +48,7 @@ Engine::Engine(const EngineOptions& options, const Progress& progress) : files_(
   Uploader upload(files_.weights, [&](std::size_t done, std::size_t total) {
     if (progress) progress("loading weights", done, total);
   });
-  model_.emplace(config, upload, files_.weights, options.fusion);
+  model_.emplace(config, upload, files_.weights, options.fusion, options.activations);
   weight_bytes_ = upload.device_bytes();
   cache_ = model_->make_cache(context, options.key_cache, options.value_cache);
   plan_arena_ = std::make_shared<gpu::Arena>(*device_);

@@ -24,6 +24,7 @@ struct EngineOptions {
   gpu::Fusion fusion = gpu::Fusion::on;
   std::size_t context = 0;  ///< tokens; 0: the model's, at most default_context
   std::size_t chunk = 0;    ///< prompt tokens a prefill step; 0: by device
+  gpu::Activations activations = gpu::Activations::f32;
   gpu::CacheType key_cache = gpu::CacheType::f32, value_cache = gpu::CacheType::f32;
   static constexpr std::size_t default_context = 4096;
 };

@@ -36,8 +36,9 @@ std::vector<double> rope_radians(const ModelConfig& config, std::span<const doub
   return radians;
 }
 
-Llama::Llama(const ModelConfig& config, Uploader& upload, const Weights& weights, gpu::Fusion fusion)
-    : config_(config), fusion_(fusion), pairing_(config.rope_pairing) {
+Llama::Llama(const ModelConfig& config, Uploader& upload, const Weights& weights, gpu::Fusion fusion,
+             gpu::Activations activations)
+    : config_(config), fusion_(fusion), activations_(activations), pairing_(config.rope_pairing) {
   const std::size_t hidden = config.hidden_size, d = config.head_dim, q_size = config.num_attention_heads * d,
                     kv_size = config.num_key_value_heads * d;
   // Biases stand below each other as their matrices do; a matrix without one has zeros.
@@ -105,22 +106,25 @@ KvCache Llama::make_cache(std::size_t capacity, gpu::CacheType key_type, gpu::Ca
 
 gpu::Array Llama::project(const gpu::Array& h, const gpu::Array& norm, const Linear& linear) const {
   const auto eps = static_cast<float>(config_.rms_norm_eps);
-  const auto y =
-      gpu::sum_parts(gpu::packed_projection(h, linear.weight, {.norm = norm, .eps = eps, .fusion = fusion_}));
+  const auto y = gpu::sum_parts(gpu::packed_projection(
+      h, linear.weight, {.norm = norm, .eps = eps, .fusion = fusion_, .activations = activations_}));
   return linear.bias ? gpu::add(y, linear.bias) : y;
 }
 
 gpu::Array Llama::add_projection(const gpu::Array& h, const gpu::Array& x, const Linear& linear) const {
-  const auto y = gpu::sum_parts(gpu::packed_projection(x, linear.weight, {.residual = h, .fusion = fusion_}));
+  const auto y = gpu::sum_parts(
+      gpu::packed_projection(x, linear.weight, {.residual = h, .fusion = fusion_, .activations = activations_}));
   return linear.bias ? gpu::add(y, linear.bias) : y;
 }
 
 gpu::Array Llama::attend(const Layer& layer, const gpu::Array& h, const gpu::Array& keys, const gpu::Array& values,
                          const gpu::Dynamic& position, std::size_t longest) const {
   const std::size_t tokens = h.shape()[0], d = config_.head_dim, heads = config_.num_attention_heads;
-  const auto qkv = gpu::packed_projection(
-      h, layer.qkv.weight,
-      {.norm = layer.input_norm, .eps = static_cast<float>(config_.rms_norm_eps), .fusion = fusion_});
+  const auto qkv = gpu::packed_projection(h, layer.qkv.weight,
+                                          {.norm = layer.input_norm,
+                                           .eps = static_cast<float>(config_.rms_norm_eps),
+                                           .fusion = fusion_,
+                                           .activations = activations_});
   const auto made = gpu::rope_kv(qkv, layer.qkv.bias, rope_frequencies_, keys, values, position, pairing_, fusion_);
   const auto y = gpu::attention(made.q, made.keys, made.values, position,
                                 static_cast<float>(1.0 / std::sqrt(static_cast<double>(d))),
@@ -131,9 +135,12 @@ gpu::Array Llama::attend(const Layer& layer, const gpu::Array& h, const gpu::Arr
 gpu::Array Llama::feed_forward(const Layer& layer, const gpu::Array& h) const {
   const auto eps = static_cast<float>(config_.rms_norm_eps);
   if (layer.gate_up) {
-    const auto x = gpu::sum_parts(gpu::packed_projection(
-        h, layer.gate_up,
-        {.norm = layer.post_attention_norm, .eps = eps, .gated = config_.intermediate_size, .fusion = fusion_}));
+    const auto x = gpu::sum_parts(gpu::packed_projection(h, layer.gate_up,
+                                                         {.norm = layer.post_attention_norm,
+                                                          .eps = eps,
+                                                          .gated = config_.intermediate_size,
+                                                          .fusion = fusion_,
+                                                          .activations = activations_}));
     return add_projection(h, x, layer.down);
   }
   const auto gate = project(h, layer.post_attention_norm, layer.gate),

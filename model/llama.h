@@ -4,6 +4,7 @@
 
 #include "gpu/dynamic.h"
 #include "gpu/ops/kv_cache.h"
+#include "gpu/ops/packed_matmul.h"
 #include "gpu/ops/rope.h"
 #include "gpu/packed.h"
 #include "gpu/primitive.h"
@@ -20,7 +21,8 @@ enum class LogitRows { last, all };
 /// device; forward() builds a graph and computes nothing.
 class Llama {
  public:
-  Llama(const ModelConfig& config, Uploader& upload, const Weights& weights, gpu::Fusion fusion);
+  Llama(const ModelConfig& config, Uploader& upload, const Weights& weights, gpu::Fusion fusion,
+        gpu::Activations activations);
 
   /// Of unspecified content.
   KvCache make_cache(std::size_t capacity, gpu::CacheType keys, gpu::CacheType values) const;
@@ -52,6 +54,7 @@ class Llama {
 
   ModelConfig config_;
   gpu::Fusion fusion_;
+  gpu::Activations activations_;
   gpu::RopePairing pairing_;
   gpu::PackedMatrix embedding_;
   gpu::Array norm_, rope_frequencies_;

@@ -1,5 +1,23 @@
-// y[k / 4][t] = the four numbers x[t][k ..]: what lanes that are tokens read side by side. Row-major, tokens would be a
-// power of two apart, on the same lines of a cache.
-if (flat_id >= tokens * steps) return;
-uint t = flat_id % tokens, k = flat_id / tokens;
-y_store4(flat_id, x_load4(t, k));
+#include "include/activations.glsl"
+// Of x [T, K] what packed_matmul_tokens reads: y[block][step][token], tokens side by side. (Row-major, tokens would be a
+// power of two apart, on the same lines of a cache.) A token's block of 32 columns has STEPS texels: see activations().
+if (flat_id >= count) return;
+uint t = flat_id % tokens, block = flat_id / tokens, at = block * uint(STEPS) * tokens + t;
+vec4 v[8];
+for (int j = 0; j < 8; ++j) v[j] = x_load4(t, block * 8u + uint(j));
+#if INT8
+ivec4 pairs[4];
+ivec2 start;
+float unit;
+activations(v, pairs, start, unit);
+for (int j = 0; j < 4; ++j) y_store4(at + uint(j) * tokens, uvec4(pairs[j]));
+y_store4(at + 4u * tokens, uvec4(uvec2(start), floatBitsToUint(unit), 0u));
+#else
+vec4 scaled[8];
+float less;
+activations(v, scaled, less);
+for (int j = 0; j < 8; ++j) y_store4(at + uint(j) * tokens, scaled[j]);
+#if STEPS > 8
+y_store4(at + 8u * tokens, vec4(less));
+#endif
+#endif

@@ -16,8 +16,8 @@ gpu::Device& device();
 std::uint64_t seed();
 
 /// Evaluates the array's graph with poisoned outputs: every primitive of it is within its tolerance of its float64
-/// reference, and a second run gives the same bits.
-void expect_within_tolerance(const gpu::Array& array);
+/// reference, and of `nmse` where a test knows a smaller bound; and a second run gives the same bits.
+void expect_within_tolerance(const gpu::Array& array, double nmse = 1);
 
 /// Calls `test` on a thread of its own with a second device of the same driver, opened with these options.
 void on_another_device(gpu::Device::Options options, const std::function<void(gpu::Random&)>& test);

@@ -116,6 +116,11 @@ void ModelOptions::add_to(CLI::App& command) {
       ->capture_default_str();
   add_load_path(command, load_path_);
   command
+      .add_option("--activations", activations_,
+                  "float, or int8: what meets Q4_0 weights is rounded to 8 bits, for speed on software renderers")
+      ->check(CLI::IsMember({"float", "int8"}))
+      ->capture_default_str();
+  command
       .add_option(
           "-c,--ctx-size", context_,
           fmt::format("Context in tokens (default: the model's, at most {})", model::EngineOptions::default_context))
@@ -147,7 +152,8 @@ model::EngineOptions ModelOptions::engine_options_if_any() const {
   model::EngineOptions options{.model = model_.empty() ? bundled_model() : std::filesystem::path(model_),
                                .device = {.index = device_},
                                .fusion = fusion_ == "on" ? gpu::Fusion::on : gpu::Fusion::off,
-                               .context = context_};
+                               .context = context_,
+                               .activations = activations_ == "int8" ? gpu::Activations::int8 : gpu::Activations::f32};
   if (!load_path_.empty()) options.device.load_path = gpu::parse_load_path(load_path_);
   options.key_cache = gpu::parse_cache_type(key_cache_, "--cache-type-k");
   options.value_cache = gpu::parse_cache_type(value_cache_, "--cache-type-v");

@@ -30,14 +30,15 @@ Kernel group_kernel(const PackedVariant& variant, bool norm = false, bool residu
 }
 
 const Kernel& lanes_kernel() {
-  static const Kernel kernel{.name = "packed_matmul_lanes",
-                             .inputs = {"xs", "w"},
-                             .outputs = {"y"},
-                             .params = {param<std::uint32_t>("rows"), param<std::uint32_t>("first"),
-                                        param<std::uint32_t>("tiles"), param<std::uint32_t>("tiles_each"),
-                                        param<std::uint32_t>("first_part"), param<std::uint32_t>("first_texel"),
-                                        param<std::uint32_t>("chunk_texels"), param<std::uint32_t>("tile_texels")},
-                             .body = shader_source("packed_matmul_lanes.comp")};
+  static const Kernel kernel{
+      .name = "packed_matmul_lanes",
+      .inputs = {"xs", "w"},
+      .outputs = {"y"},
+      .params = {param<std::uint32_t>("rows"), param<std::uint32_t>("first"), param<std::uint32_t>("tiles"),
+                 param<std::uint32_t>("tiles_each"), param<std::uint32_t>("first_part"),
+                 param<std::uint32_t>("first_chunk"), param<std::uint32_t>("chunk_texels"),
+                 param<std::uint32_t>("tile_texels"), param<std::uint32_t>("rest_texels")},
+      .body = shader_source("packed_matmul_lanes.comp")};
   return kernel;
 }
 
@@ -65,10 +66,28 @@ Kernel tile_kernel(const PackedVariant& variant) {
 const Kernel tokens_first{.name = "tokens_first",
                           .inputs = {"x"},
                           .outputs = {"y"},
-                          .params = {param<std::uint32_t>("tokens"), param<std::uint32_t>("steps")},
+                          .params = {param<std::uint32_t>("tokens"), param<std::uint32_t>("count")},
                           .body = shader_source("tokens_first.comp")};
 
 bool has_minimum(PackedFormat format) { return format == PackedFormat::q4_k || format == PackedFormat::q5_k; }
+
+/// How the lanes kernel cuts the columns: as many parts of variant.chunks chunks as there are, and what is left. A few
+/// blocks go to the part before them, as far as registers reach.
+struct LaneParts {
+  std::size_t equal, last_chunks, last_blocks;
+  LaneParts(const PackedLayout& layout, const PackedVariant& variant) {
+    const std::size_t whole = layout.blocks() / 8, most = variant.int8 ? 31 : 12;
+    equal = whole / variant.chunks;
+    last_chunks = whole % variant.chunks;
+    last_blocks = layout.blocks() % 8;
+    if (last_blocks && !last_chunks && equal && 8 * variant.chunks + last_blocks <= most) {
+      --equal;
+      last_chunks = variant.chunks;
+    }
+  }
+  std::size_t last() const { return last_chunks + last_blocks ? 1 : 0; }
+  std::size_t count() const { return equal + last(); }
+};
 
 /// Inputs: x, the panels, then the norm's weight and the residual where there are.
 struct PackedMatmul final : Primitive {
@@ -87,10 +106,14 @@ struct PackedMatmul final : Primitive {
   void eval_gpu(CommandEncoder& encoder, Inputs in, Outputs out) const override {
     Array x = in[0];
     if (variant.kernel == PackedVariant::Kernel::tokens) {
-      const std::size_t steps = groups(x.last(), 4);
-      x = encoder.temporary({steps * x.rows() * 4}, DType::f32);
-      encoder.dispatch(tokens_first, {in[0]}, {x}, {u32(in[0].rows()), u32(steps)},
-                       encoder.flat_invocations(steps * in[0].rows(), 8), {.local_size = 8});
+      const auto& layout = panels[0].first;
+      const std::size_t steps = token_steps(layout.format), count = layout.blocks() * x.rows();
+      x = encoder.temporary({count * steps * 4}, variant.int8 ? DType::u32 : DType::f32);
+      encoder.dispatch(tokens_first, {in[0]}, {x}, {u32(in[0].rows()), u32(count)}, encoder.flat_invocations(count, 8),
+                       {.local_size = 8,
+                        .constants = {{"FORMAT", static_cast<int>(layout.format)},
+                                      {"INT8", variant.int8},
+                                      {"STEPS", static_cast<int>(steps)}}});
     }
     for (std::size_t i = 0; i < panels.size(); ++i) {
       const auto& [layout, first] = panels[i];
@@ -119,7 +142,7 @@ struct PackedMatmul final : Primitive {
     }
     const auto tokens = x.rows(), columns = x.cols();
     const std::size_t parts = out[0].shape[0];
-    const Eigen::Index each = parts == 1 ? columns : 256;
+    const Eigen::Index each = parts == 1 ? columns : 256 * Eigen::Index(variant.chunks);
     std::vector<double> row(static_cast<std::size_t>(columns));
     Tensor64::Matrix y(Eigen::Index(parts) * tokens, Eigen::Index(panels.back().second + panels.back().first.rows));
     for (std::size_t i = 0; i < panels.size(); ++i) {
@@ -128,7 +151,7 @@ struct PackedMatmul final : Primitive {
         unpack_row(layout, in[1 + i].values, n, row);
         const Eigen::Map<const Eigen::VectorXd> w(row.data(), columns);
         for (std::size_t p = 0; p < parts; ++p) {
-          const Eigen::Index begin = Eigen::Index(p) * each, count = std::min(each, columns - begin);
+          const Eigen::Index begin = Eigen::Index(p) * each, count = p + 1 == parts ? columns - begin : each;
           for (Eigen::Index t = 0; t < tokens; ++t)
             y(Eigen::Index(p) * tokens + t, Eigen::Index(first + n)) =
                 x.row(t).segment(begin, count).dot(w.segment(begin, count));
@@ -147,6 +170,11 @@ struct PackedMatmul final : Primitive {
     if (residual) out[0].matrix() += in.back().matrix();
   }
 
+  Tolerance tolerance(Inputs in, Outputs out) const override {
+    // An error of a 254th of a block's largest magnitude at most, evenly spread: its mean square is that of the block
+    // times 32 / (12 127^2) where one element is all of the block, a fifth of it for normal numbers.
+    return variant.int8 ? Tolerance{.nmse = 2e-4} : Primitive::tolerance(in, out);
+  }
   Cost cost(Inputs in, Outputs out) const override {
     double bytes = static_cast<double>(in[0].nbytes() + out[0].nbytes()), rows = 0;
     for (std::size_t i = 1; i < in.size(); ++i) bytes += static_cast<double>(in[i].nbytes());
@@ -155,6 +183,12 @@ struct PackedMatmul final : Primitive {
   }
 
  private:
+  /// Texels of a token's block as tokens_first leaves it.
+  std::size_t token_steps(PackedFormat format) const {
+    if (variant.int8) return 5;
+    return format == PackedFormat::f32 || format == PackedFormat::f16 || format == PackedFormat::bf16 ? 8 : 9;
+  }
+
   void encode_group(CommandEncoder& encoder, Inputs in, const Array& w, const Array& y, const PackedLayout& layout,
                     std::size_t first) const {
     const Array& x = in[0];
@@ -184,20 +218,22 @@ struct PackedMatmul final : Primitive {
                     std::size_t first) const {
     // Each processor walks over some hundred tiles: what a workgroup reads of x it must use often.
     const std::size_t each = std::max<std::size_t>(groups(layout.tiles(), 2 * groups(layout.tiles(), 256)), 1);
-    const auto run = [&](std::size_t first_part, std::size_t parts, std::size_t blocks) {
+    const auto run = [&](std::size_t first_part, std::size_t parts, std::size_t chunks, std::size_t rest) {
       if (parts == 0) return;
       encoder.dispatch(lanes_kernel(), {x, w}, {y},
                        {u32(layout.rows), u32(first), u32(layout.tiles()), u32(each), u32(first_part),
-                        u32(word_offset(layout, first_part, 0) / 4),
-                        u32(layout.tiles() * layout.texel_rows(blocks) * 8), u32(layout.texel_rows(blocks) * 8)},
+                        u32(first_part * variant.chunks), u32(layout.tiles() * layout.texel_rows(8) * 8),
+                        u32(layout.texel_rows(8) * 8), u32(layout.texel_rows(rest) * 8)},
                        {u32(groups(layout.tiles(), each)), u32(parts)},
                        {.local_size = 8,
                         .constants = {{"FORMAT", static_cast<int>(layout.format)},
-                                      {"PER_BLOCK", static_cast<int>(packed_texels_per_block(layout.format))},
-                                      {"BLOCKS", static_cast<int>(blocks)}}});
+                                      {"CHUNKS", static_cast<int>(chunks)},
+                                      {"REST", static_cast<int>(rest)},
+                                      {"INT8", variant.int8}}});
     };
-    run(0, layout.blocks() / 8, 8);
-    run(layout.blocks() / 8, layout.blocks() % 8 ? 1 : 0, layout.blocks() % 8);
+    const LaneParts parts(layout, variant);
+    run(0, parts.equal, variant.chunks, 0);
+    run(parts.equal, parts.last(), parts.last_chunks, parts.last_blocks);
   }
 
   void encode_tile(CommandEncoder& encoder, const Array& x, const Array& w, const Array& y, const PackedLayout& layout,
@@ -214,7 +250,7 @@ struct PackedMatmul final : Primitive {
 
   void encode_tokens(CommandEncoder& encoder, const Array& x, const Array& w, const Array& y,
                      const PackedLayout& layout, std::size_t first) const {
-    const std::size_t per_block = packed_texels_per_block(layout.format), tokens = y.shape()[1];
+    const std::size_t tokens = y.shape()[1];
     encoder.dispatch(
         tokens_kernel(), {x, w}, {y},
         {u32(tokens), u32(layout.rows), u32(first), u32(layout.tiles()), u32(layout.blocks()), u32(layout.chunks()),
@@ -222,9 +258,8 @@ struct PackedMatmul final : Primitive {
         {u32(groups(layout.rows, variant.rows)), u32(groups(tokens, 8 * variant.vectors))},
         {.local_size = 8,
          .constants = {{"FORMAT", static_cast<int>(layout.format)},
-                       {"HEADER", static_cast<int>(packed_header(layout.format))},
-                       {"PER_BLOCK", static_cast<int>(per_block)},
-                       {"FIELDS", static_cast<int>(8 / per_block)},
+                       {"INT8", variant.int8},
+                       {"STEPS", static_cast<int>(token_steps(layout.format))},
                        {"ROWS", static_cast<int>(variant.rows)},
                        {"VECTORS", static_cast<int>(variant.vectors)}}});
   }
@@ -245,16 +280,19 @@ void check(const Array& x, const PackedMatrix& w) {
 
 }  // namespace
 
-PackedVariant packed_variant(const Device& device, const PackedLayout& layout, std::size_t tokens) {
+PackedVariant packed_variant(const Device& device, const PackedLayout& layout, std::size_t tokens,
+                             Activations activations) {
   const unsigned most = device.limits().invocations;
-  if (device.features().software)
-    return tokens == 1 ? PackedVariant{.kernel = PackedVariant::Kernel::lanes, .local_size = 8}
-                       : PackedVariant{.kernel = PackedVariant::Kernel::tokens,
-                                       .local_size = 8,
-                                       .rows = 8,
-                                       .vectors = tokens > 16  ? 4u
-                                                  : tokens > 8 ? 2u
-                                                               : 1u};
+  if (device.features().software) {
+    PackedVariant variant{.kernel = PackedVariant::Kernel::lanes, .local_size = 8};
+    variant.int8 = activations == Activations::int8 && layout.format == PackedFormat::q4_0;
+    // int8 takes half of the registers. Longer code takes LLVM seconds to compile.
+    if (variant.int8) variant.chunks = 2;
+    if (tokens == 1) return variant;
+    variant.kernel = PackedVariant::Kernel::tokens;
+    variant.vectors = tokens > 8 ? 2 : 1;
+    return variant;
+  }
   if (tokens >= 16 && most >= 256)
     return {.kernel = PackedVariant::Kernel::tile,
             .local_size = 256,
@@ -275,7 +313,7 @@ PackedVariant packed_variant(const Device& device, const PackedLayout& layout, s
 Array packed_matmul_parts(const Array& x, const PackedMatrix& w, const std::optional<PackedVariant>& variant) {
   check(x, w);
   const auto how = variant.value_or(packed_variant(Device::current(), w.panels[0].layout, x.rows()));
-  const std::size_t parts = how.kernel == PackedVariant::Kernel::lanes ? w.panels[0].layout.chunks() : 1;
+  const std::size_t parts = how.kernel == PackedVariant::Kernel::lanes ? LaneParts(w.panels[0].layout, how).count() : 1;
   return Array::make({parts, x.rows(), w.rows}, DType::f32, std::make_shared<PackedMatmul>(w, how), inputs_of(x, w));
 }
 
@@ -285,7 +323,8 @@ Array packed_matmul(const Array& x, const PackedMatrix& w, const std::optional<P
 
 Array packed_projection(const Array& x, const PackedMatrix& w, const Around& around) {
   check(x, w);
-  auto variant = around.variant.value_or(packed_variant(Device::current(), w.panels[0].layout, x.rows()));
+  auto variant =
+      around.variant.value_or(packed_variant(Device::current(), w.panels[0].layout, x.rows(), around.activations));
   if (around.fusion == Fusion::on && variant.kernel == PackedVariant::Kernel::group &&
       (!around.gated || !around.residual)) {
     auto inputs = inputs_of(x, w);
@@ -296,7 +335,7 @@ Array packed_projection(const Array& x, const PackedMatrix& w, const Around& aro
                        std::make_shared<PackedMatmul>(w, variant, around), std::move(inputs));
   }
   const auto parts =
-      packed_matmul_parts(around.norm ? rms_norm(x, around.norm, around.eps, around.fusion) : x, w, around.variant);
+      packed_matmul_parts(around.norm ? rms_norm(x, around.norm, around.eps, around.fusion) : x, w, variant);
   const auto whole = [&](const Array& y) { return y.reshape({1, x.rows(), y.last()}); };
   if (around.gated) return whole(gated_silu(parts, around.gated));
   return around.residual ? whole(sum_parts(parts, around.residual)) : parts;

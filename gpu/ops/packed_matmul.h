@@ -9,6 +9,10 @@ namespace glassbox::gpu {
 
 class Device;
 
+/// What a projection makes of its x: int8 rounds it in blocks of 32 to 127ths of their largest magnitude, as Q8_0 does,
+/// where a kernel has use for it (q4_0 on software renderers, 1.5 to 2 times as fast there).
+enum class Activations : bool { f32, int8 };
+
 /// How a packed matmul runs: what an autotuner picks.
 struct PackedVariant {
   enum class Kernel {
@@ -23,10 +27,13 @@ struct PackedVariant {
   unsigned tiles = 1;    ///< group: a workgroup's tiles of 8 rows; tile: its 64s of rows
   unsigned rows = 8;     ///< tokens: an invocation's
   unsigned vectors = 4;  ///< tokens: an invocation's, of eight tokens; tile: a workgroup's 64s of tokens
+  unsigned chunks = 1;   ///< lanes: an invocation's 256s of columns
+  bool int8 = false;     ///< lanes, tokens: x is rounded to int8 in blocks of 32 (q4_0 alone)
   bool operator==(const PackedVariant&) const = default;
 };
 /// The choice for `tokens` rows of x.
-PackedVariant packed_variant(const Device& device, const PackedLayout& layout, std::size_t tokens);
+PackedVariant packed_variant(const Device& device, const PackedLayout& layout, std::size_t tokens,
+                             Activations activations = Activations::f32);
 
 /// x w^T as sums over parts of the columns, which whoever reads them adds up: x [.., T, K] float, w [N, K] packed;
 /// [P, T, N] float32, P as the device's kernel leaves it (1 on GPUs). Throws Error where shapes do not fit.
@@ -48,6 +55,7 @@ struct Around {
   Array residual;         ///< [T, N]: added to the result; or empty
   std::size_t gated = 0;  ///< not 0: w has eights of gate rows and of their partners, and the result is gated_silu's
   Fusion fusion = Fusion::on;
+  Activations activations = Activations::f32;
   std::optional<PackedVariant> variant = std::nullopt;  ///< instead of packed_variant()
 };
 /// x w^T with what is around it, in one kernel where the device has one that pays. [P, T, N] partial sums; P = 1 where
