@@ -1,38 +1,9 @@
 #include "gpu/replay.h"
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
 #include <numeric>
 
+#include "tests/allocations.h"
 #include "tests/gpu/runtime_support.h"
-
-namespace {
-
-std::atomic<std::size_t> allocations{0};
-
-[[maybe_unused]] void* counted(std::size_t bytes, std::size_t alignment) {
-  allocations.fetch_add(1, std::memory_order_relaxed);
-  void* const memory = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-  if (!memory) throw std::bad_alloc();
-  return memory;
-}
-/// Apart, so that the compiler does not see free() meet a new-expression.
-[[maybe_unused, gnu::noinline]] void release(void* memory) { std::free(memory); }
-
-}  // namespace
-
-#ifndef __SANITIZE_ADDRESS__  // which has its own
-// Those of the whole test binary: what run() allocates must show wherever it does.
-void* operator new(std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
-void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  return counted(bytes, static_cast<std::size_t>(alignment));
-}
-void operator delete(void* memory) noexcept { release(memory); }
-void operator delete(void* memory, std::size_t) noexcept { release(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { release(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { release(memory); }
-#endif
 
 namespace glassbox::testing {
 namespace {
@@ -104,9 +75,7 @@ TEST(ShareOut, GivesWhatCannotBeSplitToEachInTurn) {
 class ReplayTest : public GpuTest {};
 
 TEST_F(ReplayTest, AllocatesNothing) {
-#ifdef __SANITIZE_ADDRESS__
-  GTEST_SKIP() << "allocations are counted without AddressSanitizer";
-#endif
+  if (!counts_allocations) GTEST_SKIP() << "AddressSanitizer has its own operator new";
   const gpu::Dynamic position(0);
   auto x = counting({5000});
   for (int i = 0; i < 30; ++i)
@@ -115,14 +84,14 @@ TEST_F(ReplayTest, AllocatesNothing) {
   auto plan = gpu::Plan::record({x});
   plan.run();
   plan.run();
-  const auto before = allocations.load();
+  const auto before = allocations();
   auto kept = std::make_unique<int>(1);
-  ASSERT_EQ(allocations.load(), before + 1) << "they are counted";
+  ASSERT_EQ(allocations(), before + 1) << "they are counted";
   for (std::uint32_t i = 0; i < 50; ++i) {
     position.set(i % 7);
     plan.run();
   }
-  EXPECT_EQ(allocations.load(), before + 1);
+  EXPECT_EQ(allocations(), before + 1);
   EXPECT_GT(plan.issue_seconds(), 0);
 }
 
