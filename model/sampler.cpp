@@ -33,6 +33,10 @@ void require_usable(std::span<const float> logits, std::size_t position) {
   require(any, "the model produced no finite logits at token {} (all {} are -inf)", position, logits.size());
 }
 
+bool likelier_candidate(const Candidate& a, const Candidate& b) {
+  return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
+}
+
 }  // namespace
 
 void SamplingOptions::validate() const {
@@ -47,6 +51,17 @@ void SamplingOptions::validate() const {
   require_finite("--temp", temperature);
 }
 
+std::size_t SamplingOptions::largest_needed() const {
+  const bool greedy = temperature <= 0;
+  if (!greedy && top_k <= 0) return 0;
+  std::size_t needed = greedy ? 1 : static_cast<std::size_t>(top_k);
+  if (repeat_last_n != 0 && (repeat_penalty != 1 || frequency_penalty != 0 || presence_penalty != 0)) {
+    if (repeat_last_n < 0 || repeat_penalty < 1 || frequency_penalty < 0 || presence_penalty < 0) return 0;
+    needed += static_cast<std::size_t>(repeat_last_n);
+  }
+  return std::max(needed, keep_candidates);
+}
+
 Sampler::Sampler(const SamplingOptions& options, std::uint64_t seed) : options_(options), random_(seed) {
   options_.validate();
 }
@@ -54,49 +69,90 @@ Sampler::Sampler(const SamplingOptions& options, std::uint64_t seed) : options_(
 Choice Sampler::sample(std::span<const float> logits, std::span<const std::uint32_t> history) {
   require_usable(logits, history.size());
   const auto scores = penalize(logits, history);
-  Choice choice{};
-  if (options_.temperature <= 0) {
-    for (std::uint32_t token = 1; token < scores.size(); ++token)
-      if (scores[token] > scores[choice.token]) choice.token = token;
-    entries_.assign(1, {choice.token, scores[choice.token], 1.0});
-  } else {
+  if (options_.temperature <= 0)
+    entries_.assign(1, {static_cast<std::uint32_t>(std::ranges::max_element(scores) - scores.begin()), 0.0f, 0.0});
+  else
     top_k(scores);
-    typical_p();
-    top_p();
-    min_p();
-    softmax(options_.temperature);
-    choice.token = draw();
-  }
+  Choice choice{.token = choose(), .candidates = {}};
   if (options_.keep_candidates > 0) choice.candidates = candidates(logits, choice.token);
   return choice;
+}
+
+Choice Sampler::sample(const gpu::Candidates& top, std::size_t vocabulary, std::span<const std::uint32_t> history) {
+  const auto largest = top.largest();
+  const auto needed = options_.largest_needed();
+  require(needed > 0 && needed <= largest.size(), "sampling needs {} of the largest logits (0: all), received {}",
+          needed, largest.size());
+  const std::size_t kept = options_.temperature <= 0 ? 1 : static_cast<std::size_t>(options_.top_k);
+  const bool penalties = look_back(history, vocabulary);
+  entries_.clear();
+  for (const auto& [id, logit] : largest.first(penalties ? largest.size() : kept))
+    entries_.push_back({id, penalties ? penalized(logit, std::ranges::equal_range(window_, id).size()) : logit, 0.0});
+  if (penalties) {
+    std::ranges::partial_sort(entries_, entries_.begin() + static_cast<std::ptrdiff_t>(kept), likelier);
+    entries_.resize(kept);
+  }
+  Choice choice{.token = choose(), .candidates = {}};
+  if (options_.keep_candidates > 0) {
+    const auto candidate = [](const gpu::Candidate& c) { return Candidate{c.id, c.value, 0.0f, 0.0f}; };
+    std::vector<Candidate> best(options_.keep_candidates);
+    std::ranges::transform(largest.first(best.size()), best.begin(), candidate);
+    const auto chosen = std::ranges::find(largest, choice.token, &gpu::Candidate::id);
+    choice.candidates = report(std::move(best), candidate(*chosen), top.log_sum());
+  }
+  return choice;
+}
+
+/// What the chain makes of entries_; greedy, its one entry.
+std::uint32_t Sampler::choose() {
+  if (options_.temperature <= 0) {
+    entries_[0].weight = 1;
+    return entries_[0].token;
+  }
+  typical_p();
+  top_p();
+  min_p();
+  softmax(options_.temperature);
+  return draw();
 }
 
 bool Sampler::likelier(const Entry& a, const Entry& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
 }
 
-/// The logits themselves where no penalty applies, otherwise a changed copy. Keskar et al. 2019 for repeat_penalty,
-/// with negative logits multiplied so that a penalty never makes a token likelier.
-std::span<const float> Sampler::penalize(std::span<const float> logits, std::span<const std::uint32_t> history) {
+/// Sorts what the penalties look at, so that equal ids become runs, counted without a hash table. False where no
+/// penalty applies.
+bool Sampler::look_back(std::span<const std::uint32_t> history, std::size_t vocabulary) {
   const auto& o = options_;
   if (o.repeat_last_n >= 0 && history.size() > static_cast<std::size_t>(o.repeat_last_n))
     history = history.last(static_cast<std::size_t>(o.repeat_last_n));
-  if (history.empty() || (o.repeat_penalty == 1 && o.frequency_penalty == 0 && o.presence_penalty == 0)) return logits;
-
-  penalized_.assign(logits.begin(), logits.end());
+  if (history.empty() || (o.repeat_penalty == 1 && o.frequency_penalty == 0 && o.presence_penalty == 0)) return false;
   window_.assign(history.begin(), history.end());
-  std::ranges::sort(window_);  // equal ids become runs: counted without a hash table
-  require(window_.back() < logits.size(), "the history holds token {}, the vocabulary has {} tokens", window_.back(),
-          logits.size());
+  std::ranges::sort(window_);
+  require(window_.back() < vocabulary, "the history holds token {}, the vocabulary has {} tokens", window_.back(),
+          vocabulary);
+  return true;
+}
+
+/// Keskar et al. 2019 for repeat_penalty, with negative logits multiplied so that a penalty never makes a token
+/// likelier.
+float Sampler::penalized(float logit, std::size_t occurrences) const {
+  if (occurrences == 0 || !(logit > -infinity)) return logit;
+  const auto& o = options_;
+  double changed = logit > 0 ? double{logit} / o.repeat_penalty : double{logit} * o.repeat_penalty;
+  changed -= static_cast<double>(occurrences) * o.frequency_penalty + o.presence_penalty;
+  // Extreme penalties saturate: an infinite score would make the softmax NaN.
+  constexpr double largest = std::numeric_limits<float>::max();
+  return static_cast<float>(std::clamp(changed, -largest, largest));
+}
+
+/// The logits themselves where no penalty applies, otherwise a changed copy.
+std::span<const float> Sampler::penalize(std::span<const float> logits, std::span<const std::uint32_t> history) {
+  if (!look_back(history, logits.size())) return logits;
+  penalized_.assign(logits.begin(), logits.end());
   for (auto run = window_.begin(); run != window_.end();) {
     const auto end = std::upper_bound(run, window_.end(), *run);
-    if (float& score = penalized_[*run]; score > -infinity) {
-      double changed = score > 0 ? double{score} / o.repeat_penalty : double{score} * o.repeat_penalty;
-      changed -= static_cast<double>(end - run) * o.frequency_penalty + o.presence_penalty;
-      // Extreme penalties saturate: an infinite score would make the softmax NaN.
-      constexpr double largest = std::numeric_limits<float>::max();
-      score = static_cast<float>(std::clamp(changed, -largest, largest));
-    }
+    penalized_[*run] = penalized(penalized_[*run], static_cast<std::size_t>(end - run));
     run = end;
   }
   return penalized_;
@@ -191,24 +247,28 @@ std::uint32_t Sampler::draw() {
 }
 
 std::vector<Candidate> Sampler::candidates(std::span<const float> logits, std::uint32_t chosen) const {
-  const auto likelier_candidate = [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
-  };
   const auto candidate = [&](std::size_t token) {
     return Candidate{static_cast<std::uint32_t>(token), logits[token], 0.0f, 0.0f};
   };
   std::vector<Candidate> best(std::min(options_.keep_candidates, logits.size()));
   std::ranges::partial_sort_copy(std::views::iota(std::size_t{0}, logits.size()) | std::views::transform(candidate),
                                  best, likelier_candidate);
-  if (likelier_candidate(best.back(), candidate(chosen))) best.push_back(candidate(chosen));
   const double largest = best.front().logit;
   double sum = 0;
   for (const float logit : logits) sum += std::exp(logit - largest);
-  for (auto& c : best) c.probability = static_cast<float>(std::exp(c.logit - largest) / sum);
+  return report(std::move(best), candidate(chosen), largest + std::log(sum));
+}
+
+/// best: likeliest first.
+std::vector<Candidate> Sampler::report(std::vector<Candidate> best, const Candidate& chosen, double log_sum) const {
+  if (likelier_candidate(best.back(), chosen)) best.push_back(chosen);
+  for (auto& c : best) c.probability = static_cast<float>(std::exp(c.logit - log_sum));
+  std::ranges::sort(best, {}, &Candidate::token);
   for (const auto& e : entries_) {
-    const auto found = std::ranges::lower_bound(best, candidate(e.token), likelier_candidate);
+    const auto found = std::ranges::lower_bound(best, e.token, {}, &Candidate::token);
     if (found != best.end() && found->token == e.token) found->chain_probability = static_cast<float>(e.weight);
   }
+  std::ranges::sort(best, likelier_candidate);
   return best;
 }
 

@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "gpu/ops/candidates.h"
+
 namespace glassbox::model {
 
 /// How the next token is chosen: the names, defaults and order of llama.cpp's sampler chain,
@@ -25,6 +27,9 @@ struct SamplingOptions {
 
   /// Throws Error naming the flag and the value found.
   void validate() const;
+  /// How many of the largest logits decide the choice and are reported: top-k, and as many more as penalties can push
+  /// out of it. 0: all of them (top-k off, or penalties that make tokens likelier or look at all of the history).
+  std::size_t largest_needed() const;
 };
 
 /// One of the likeliest tokens before the chain.
@@ -56,6 +61,9 @@ class Sampler {
   /// are not in the vocabulary. O(vocabulary) for a small top_k, and no allocation after the first call unless
   /// candidates are kept.
   Choice sample(std::span<const float> logits, std::span<const std::uint32_t> history);
+  /// The same choice, for the same random number, from the largest logits alone, finite all: options().largest_needed()
+  /// of them or more, and more than none. `vocabulary`: how many ids there are.
+  Choice sample(const gpu::Candidates& top, std::size_t vocabulary, std::span<const std::uint32_t> history);
 
   const SamplingOptions& options() const { return options_; }
 
@@ -67,14 +75,18 @@ class Sampler {
   };
   static bool likelier(const Entry& a, const Entry& b);
 
+  bool look_back(std::span<const std::uint32_t> history, std::size_t vocabulary);
+  float penalized(float logit, std::size_t occurrences) const;
   std::span<const float> penalize(std::span<const float> logits, std::span<const std::uint32_t> history);
   void top_k(std::span<const float> scores);
   void typical_p();
   void top_p();
   void min_p();
   void softmax(double temperature);
+  std::uint32_t choose();
   std::uint32_t draw();
   std::vector<Candidate> candidates(std::span<const float> logits, std::uint32_t chosen) const;
+  std::vector<Candidate> report(std::vector<Candidate> best, const Candidate& chosen, double log_sum) const;
 
   SamplingOptions options_;
   std::mt19937_64 random_;

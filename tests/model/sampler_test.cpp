@@ -338,6 +338,93 @@ TEST(SamplerCandidates, AreNoneByDefaultAndAtMostTheVocabulary) {
   EXPECT_EQ(Sampler(WITH(o.keep_candidates = 10), 1).sample(std::vector<float>{1, 2}, {}).candidates.size(), 2u);
 }
 
+/// What a device leaves of `logits`: each logit a block of its own, the k largest of them.
+gpu::Candidates largest(const std::vector<float>& logits, std::size_t k) {
+  std::vector<std::size_t> order(logits.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return logits[a] > logits[b]; });
+  const float top = logits[order[0]];
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(double{logit} - top);
+  std::vector<float> rows(k * 5, 0.0F);
+  for (std::size_t i = 0; i < k; ++i) {
+    rows[i * 5] = static_cast<float>(order[i]);
+    rows[i * 5 + 4] = logits[order[i]];
+  }
+  rows[1] = top;
+  rows[2] = static_cast<float>(sum);
+  gpu::Candidates found;
+  EXPECT_TRUE(found.read(rows, logits.size(), k));
+  return found;
+}
+
+/// Options that candidates are enough for, any otherwise.
+SamplingOptions any_options(std::mt19937& random) {
+  const auto any = [&](std::initializer_list<double> values) { return values.begin()[random() % values.size()]; };
+  SamplingOptions o;
+  o.repeat_last_n = static_cast<std::int32_t>(any({0, 3, 64}));
+  o.repeat_penalty = static_cast<float>(any({1, 1, 1.1, 3}));
+  o.frequency_penalty = static_cast<float>(any({0, 0, 0.3}));
+  o.presence_penalty = static_cast<float>(any({0, 0, 2}));
+  o.top_k = static_cast<std::int32_t>(any({1, 5, 40}));
+  o.typical_p = static_cast<float>(any({1, 1, 0.6}));
+  o.top_p = static_cast<float>(any({1, 0.95, 0.3, 0}));
+  o.min_p = static_cast<float>(any({0, 0.05, 0.5}));
+  o.temperature = static_cast<float>(any({0, 0.2, 0.8, 2}));
+  o.min_keep = static_cast<std::size_t>(any({0, 0, 7}));
+  o.keep_candidates = static_cast<std::size_t>(any({0, 1, 12}));
+  return o;
+}
+
+struct SamplerFromTheLargest : ::testing::TestWithParam<unsigned> {};
+INSTANTIATE_TEST_SUITE_P(Seeds, SamplerFromTheLargest, ::testing::Range(1u, 9u));
+
+TEST_P(SamplerFromTheLargest, ChoosesAsFromAll) {
+  std::mt19937 random(GetParam());
+  for (int round = 0; round < 100; ++round) {
+    auto logits = random_logits(300, static_cast<unsigned>(random()));
+    if (random() % 2)  // nearly all of them ties
+      for (auto& logit : logits) logit = std::round(logit / 3) * 3;
+    const auto options = any_options(random);
+    Sampler from_all(options, round), from_largest(options, round);
+    std::vector<std::uint32_t> history;
+    for (int i = 0; i < 12; ++i) {
+      // Penalties matter where they meet likely tokens.
+      for (int j = 0; j < 3; ++j) history.push_back(largest(logits, 60).largest()[random() % 60].id);
+      const auto needed = options.largest_needed();
+      ASSERT_GT(needed, 0u);
+      const auto expected = from_all.sample(logits, history);
+      const auto found = from_largest.sample(largest(logits, needed + random() % 3), logits.size(), history);
+      ASSERT_EQ(found.token, expected.token) << "draw " << i << " of round " << round;
+      ASSERT_EQ(found.candidates.size(), expected.candidates.size());
+      for (std::size_t c = 0; c < found.candidates.size(); ++c) {
+        EXPECT_EQ(found.candidates[c].token, expected.candidates[c].token);
+        EXPECT_EQ(found.candidates[c].logit, expected.candidates[c].logit);
+        EXPECT_NEAR(found.candidates[c].probability, expected.candidates[c].probability, 1e-7);
+        EXPECT_EQ(found.candidates[c].chain_probability, expected.candidates[c].chain_probability);
+      }
+    }
+  }
+}
+TEST(SamplerNeeds, TopKAndWhatPenaltiesPushOut) {
+  EXPECT_EQ(SamplingOptions().largest_needed(), 40u);
+  EXPECT_EQ(WITH(o.top_k = 7).largest_needed(), 7u);
+  EXPECT_EQ(WITH(o.temperature = 0).largest_needed(), 1u);
+  EXPECT_EQ(WITH(o.temperature = 0; o.keep_candidates = 12).largest_needed(), 12u);
+  EXPECT_EQ(WITH(o.top_k = 7; o.presence_penalty = 1).largest_needed(), 71u);
+  EXPECT_EQ(WITH(o.top_k = 7; o.repeat_penalty = 1.1f; o.repeat_last_n = 0).largest_needed(), 7u);
+}
+TEST(SamplerNeeds, AllWhereOthersCouldCome) {
+  EXPECT_EQ(plain.largest_needed(), 0u);
+  EXPECT_EQ(WITH(o.top_k = 40; o.repeat_penalty = 0.9f).largest_needed(), 0u);
+  EXPECT_EQ(WITH(o.top_k = 40; o.frequency_penalty = -0.1f).largest_needed(), 0u);
+  EXPECT_EQ(WITH(o.top_k = 40; o.presence_penalty = -1).largest_needed(), 0u);
+  EXPECT_EQ(WITH(o.top_k = 40; o.repeat_penalty = 1.1f; o.repeat_last_n = -1).largest_needed(), 0u);
+  const auto logits = random_logits(50, 1);
+  EXPECT_ERROR(Sampler(plain, 1).sample(largest(logits, 9), 50, {}), "sampling needs 0 of the largest logits (0: all)");
+  EXPECT_ERROR(Sampler({}, 1).sample(largest(logits, 9), 50, {}), "sampling needs 40 of the largest logits");
+}
+
 TEST(SamplerBadLogits, AreOneClearLine) {
   EXPECT_ERROR(draw({1, nan, 2}, {}, {4, 5}), "the model produced NaN logits at token 2 (the first is logit 1 of 3)");
   EXPECT_ERROR(draw({1, 2, nan}, WITH(o.temperature = 0)), "NaN logits at token 0");
