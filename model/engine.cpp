@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "gpu/error.h"
+#include "model/sampler.h"
 
 namespace glassbox::model {
 namespace {
@@ -11,10 +12,8 @@ namespace {
 /// A model's vocabulary may be padded beyond its tokenizer's (Phi-3: by 64), never smaller.
 constexpr std::size_t largest_padding = 256;
 
-std::vector<float> read_floats(const gpu::Array& array) {
-  std::vector<float> values(array.size());
-  array.data()->storage->buffer().read(array.byte_offset(), std::as_writable_bytes(std::span(values)));
-  return values;
+void read_floats(const gpu::Array& array, std::span<float> values) {
+  array.data()->storage->buffer().read(array.byte_offset(), std::as_writable_bytes(values));
 }
 
 std::optional<Tokenizer> load_tokenizer(const ModelFiles& files) {
@@ -25,7 +24,8 @@ std::optional<Tokenizer> load_tokenizer(const ModelFiles& files) {
 
 }  // namespace
 
-Engine::Engine(const EngineOptions& options, const Progress& progress) : files_(open_model(options.model)) {
+Engine::Engine(const EngineOptions& options, const Progress& progress)
+    : files_(open_model(options.model)), fusion_(options.fusion) {
   const auto started = std::chrono::steady_clock::now();
   const auto& config = files_.config;
   tokenizer_ = load_tokenizer(files_);
@@ -52,6 +52,7 @@ Engine::Engine(const EngineOptions& options, const Progress& progress) : files_(
   weight_bytes_ = upload.device_bytes();
   cache_ = model_->make_cache(context, options.key_cache, options.value_cache);
   plan_arena_ = std::make_shared<gpu::Arena>(*device_);
+  tokens_.reserve(context);
   warm(progress);
   load_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
 }
@@ -86,8 +87,11 @@ void Engine::warm(const Progress& progress) {
     auto& ready = prepared(count, LogitRows::last, longest);
     ready.ids.write(std::as_bytes(std::span(ids).first(count)));
     ready.plan.run();
+    last_ = &ready;
+    candidates(SamplingOptions().largest_needed());
     device_->finish();
   }
+  last_ = nullptr;
   cache_.clear();
   if (progress) progress("compiling kernels", runs.size(), runs.size());
 }
@@ -111,22 +115,32 @@ Engine::Prepared& Engine::prepared(std::size_t count, LogitRows rows, std::size_
       const auto& [tokens, which, length] = plan.first;
       return which == LogitRows::all || (tokens != 1 && tokens != chunk_);
     });
-  Prepared made{.ids = gpu::Array::empty({count}, gpu::DType::u32), .logits = {}, .plan = {}};
+  Prepared made;
+  made.ids = gpu::Array::empty({count}, gpu::DType::u32);
   made.logits = model_->forward(made.ids, cache_, position_, rows, longest);
   made.plan = gpu::Plan::record({made.logits}, plan_arena_);
   return plans_.emplace(key, std::move(made)).first->second;
 }
 
+Engine::Prepared& Engine::prepared_for_decode() {
+  if (const auto longest = longest_after(1); !decode_ || longest != decode_longest_) {
+    decode_ = &prepared(1, LogitRows::last, longest);
+    decode_longest_ = longest;
+  }
+  return *decode_;
+}
+
 void Engine::check_room(std::span<const std::uint32_t> ids) const {
   for (const auto id : ids)
     require(id < config().vocab_size, "token id {} is out of range, the vocabulary has {}", id, config().vocab_size);
-  require(ids.size() <= context() - tokens_.size(), "{} tokens do not fit the context of {}{}", ids.size(), context(),
-          tokens_.empty() ? "" : fmt::format(", which holds {}", tokens_.size()));
+  if (ids.size() > context() - tokens_.size())
+    fail("{} tokens do not fit the context of {}{}", ids.size(), context(),
+         tokens_.empty() ? "" : fmt::format(", which holds {}", tokens_.size()));
 }
 
 void Engine::step(Prepared& ready, std::span<const std::uint32_t> ids, bool prefill) {
   position_.set(static_cast<std::uint32_t>(tokens_.size()));
-  ready.ids.write(std::as_bytes(ids));
+  ready.ids.data()->storage->buffer().write(ready.ids.byte_offset(), std::as_bytes(ids));
   if (runner_)
     runner_({ready.plan, prefill, tokens_.size(), ids.size()});
   else
@@ -136,39 +150,92 @@ void Engine::step(Prepared& ready, std::span<const std::uint32_t> ids, bool pref
 
 void Engine::rewind(std::size_t count) {
   require(count <= tokens_.size(), "cannot go back to {} tokens, the context holds {}", count, tokens_.size());
+  if (count < tokens_.size()) last_ = nullptr;
   tokens_.resize(count);
 }
 
-std::optional<std::vector<float>> Engine::feed(std::span<const std::uint32_t> ids, const std::stop_token& stop,
-                                               const Progress& progress) {
+bool Engine::append(std::span<const std::uint32_t> ids, const std::stop_token& stop, const Progress& progress) {
   require(!ids.empty(), "no tokens to feed");
   check_room(ids);
+  last_ = nullptr;
   const bool prefill = ids.size() > 1;
-  Prepared* last = nullptr;
+  Prepared* ready = nullptr;
   for (std::size_t done = 0; done < ids.size();) {
-    if (stop.stop_requested()) return std::nullopt;
+    if (stop.stop_requested()) return false;
     const auto count = std::min(chunk_, ids.size() - done);
-    last = &prepared(count, LogitRows::last, longest_after(count));
-    step(*last, ids.subspan(done, count), prefill);
+    ready = count == 1 ? &prepared_for_decode() : &prepared(count, LogitRows::last, longest_after(count));
+    step(*ready, ids.subspan(done, count), prefill);
     done += count;
     if (prefill && progress) {
       device_->finish();
       progress("reading the prompt", done, ids.size());
     }
   }
-  return read_floats(last->logits);
+  last_ = ready;
+  return true;
+}
+
+bool Engine::append_from_common_prefix(std::span<const std::uint32_t> ids, const std::stop_token& stop,
+                                       const Progress& progress) {
+  require(!ids.empty(), "no tokens to feed");
+  require(ids.size() <= context(), "{} tokens do not fit the context of {}", ids.size(), context());
+  rewind(std::min(common_prefix(ids), ids.size() - 1));
+  return append(ids.subspan(tokens_.size()), stop, progress);
+}
+
+void Engine::read_logits(std::vector<float>& logits) const {
+  require(last_, "there are no logits: no token was appended last");
+  logits.resize(last_->logits.size());
+  read_floats(last_->logits, logits);
+}
+
+std::size_t Engine::drawable() const { return tokenizer_ ? tokenizer_->vocab_size() : config().vocab_size; }
+
+const gpu::Candidates* Engine::candidates(std::size_t k) {
+  require(last_, "there are no logits: no token was appended last");
+  const std::size_t count = drawable();
+  if (fusion_ == gpu::Fusion::off || k == 0 || k > gpu::CandidateBlocks(count).most()) return nullptr;
+  auto& array = last_->candidates;
+  if (!array || array.shape()[0] != k) {
+    last_->candidates_plan = {};
+    array = gpu::candidates(last_->logits, count, k);
+    last_->candidates_plan = gpu::Plan::record({array}, plan_arena_);
+  }
+  last_->candidates_plan.run();
+  candidate_rows_.resize(array.size());
+  read_floats(array, candidate_rows_);
+  return candidates_.read(candidate_rows_, count, k) ? &candidates_ : nullptr;
+}
+
+std::optional<std::vector<float>> Engine::feed(std::span<const std::uint32_t> ids, const std::stop_token& stop,
+                                               const Progress& progress) {
+  if (!append(ids, stop, progress)) return std::nullopt;
+  std::vector<float> logits;
+  read_logits(logits);
+  return logits;
+}
+
+std::optional<std::vector<float>> Engine::feed_from_common_prefix(std::span<const std::uint32_t> ids,
+                                                                  const std::stop_token& stop,
+                                                                  const Progress& progress) {
+  if (!append_from_common_prefix(ids, stop, progress)) return std::nullopt;
+  std::vector<float> logits;
+  read_logits(logits);
+  return logits;
 }
 
 std::vector<float> Engine::feed_all(std::span<const std::uint32_t> ids, const Progress& progress) {
   require(!ids.empty(), "no tokens to feed");
   check_room(ids);
+  last_ = nullptr;
   std::vector<float> logits;
   for (std::size_t done = 0; done < ids.size();) {
     const auto count = std::min(chunk_, ids.size() - done);
     auto& ready = prepared(count, LogitRows::all, longest_after(count));
     step(ready, ids.subspan(done, count), true);
-    const auto rows = read_floats(ready.logits);
-    logits.insert(logits.end(), rows.begin(), rows.end());
+    const auto before = logits.size();
+    logits.resize(before + ready.logits.size());
+    read_floats(ready.logits, std::span(logits).subspan(before));
     done += count;
     if (progress) progress("computing logits", done, ids.size());
   }
@@ -178,15 +245,6 @@ std::vector<float> Engine::feed_all(std::span<const std::uint32_t> ids, const Pr
 std::size_t Engine::common_prefix(std::span<const std::uint32_t> ids) const {
   return static_cast<std::size_t>(std::mismatch(tokens_.begin(), tokens_.end(), ids.begin(), ids.end()).first -
                                   tokens_.begin());
-}
-
-std::optional<std::vector<float>> Engine::feed_from_common_prefix(std::span<const std::uint32_t> ids,
-                                                                  const std::stop_token& stop,
-                                                                  const Progress& progress) {
-  require(!ids.empty(), "no tokens to feed");
-  require(ids.size() <= context(), "{} tokens do not fit the context of {}", ids.size(), context());
-  rewind(std::min(common_prefix(ids), ids.size() - 1));
-  return feed(ids.subspan(tokens_.size()), stop, progress);
 }
 
 bool Engine::ends_answer(std::uint32_t id) const {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gpu/device.h"
+#include "gpu/ops/candidates.h"
 #include "gpu/plan.h"
 #include "model/chat_template.h"
 #include "model/llama.h"
@@ -62,19 +63,32 @@ class Engine {
   const std::vector<std::uint32_t>& tokens() const { return tokens_; }
   void rewind(std::size_t count);
 
-  /// Appends tokens to the context and returns the logits [vocab] after the last. `stop` is heeded between chunks: then
-  /// nothing is returned and the context holds the chunks that were done. Throws Error for ids out of range and where
-  /// the context is too small; then nothing was appended.
-  std::optional<std::vector<float>> feed(std::span<const std::uint32_t> ids, const std::stop_token& stop = {},
-                                         const Progress& progress = nullptr);
-  /// The same with the logits of every token: [ids, vocab].
-  std::vector<float> feed_all(std::span<const std::uint32_t> ids, const Progress& progress = nullptr);
+  /// Appends tokens to the context and leaves the logits after the last on the device. `stop` is heeded between chunks:
+  /// then false is returned and the context holds the chunks that were done. Throws Error for ids out of range and
+  /// where the context is too small; then nothing was appended. One token more allocates nothing and looks nothing up,
+  /// where tokens of a context as long have been before.
+  bool append(std::span<const std::uint32_t> ids, const std::stop_token& stop = {}, const Progress& progress = nullptr);
+  /// Rewinds to what the context and `ids` have in common and appends the rest, at least the last of them.
+  bool append_from_common_prefix(std::span<const std::uint32_t> ids, const std::stop_token& stop = {},
+                                 const Progress& progress = nullptr);
   /// Tokens that the context and `ids` begin with alike.
   std::size_t common_prefix(std::span<const std::uint32_t> ids) const;
-  /// Rewinds to what the context and `ids` have in common and feeds the rest, at least the last of them.
+  /// The logits [vocab] after the token that was appended last. Throws Error where there is none: before the first,
+  /// after a rewind, and where the last append() failed or was stopped. Allocates where `logits` is too small.
+  void read_logits(std::vector<float>& logits) const;
+  /// The same as far as sampling needs it: the k largest among the ids that the tokenizer has a piece for, found by the
+  /// device, and valid until the next call. Null where they are to be read whole: k is 0 or too large, the kernels are
+  /// not to be fused, or a logit is not finite. Allocates where k is another than before.
+  const gpu::Candidates* candidates(std::size_t k);
+
+  /// append() and read_logits(): nothing where `stop` ended it.
+  std::optional<std::vector<float>> feed(std::span<const std::uint32_t> ids, const std::stop_token& stop = {},
+                                         const Progress& progress = nullptr);
   std::optional<std::vector<float>> feed_from_common_prefix(std::span<const std::uint32_t> ids,
                                                             const std::stop_token& stop = {},
                                                             const Progress& progress = nullptr);
+  /// Appends tokens and returns the logits of every one of them: [ids, vocab].
+  std::vector<float> feed_all(std::span<const std::uint32_t> ids, const Progress& progress = nullptr);
 
   /// Who runs each step's plan, in place of plan.run(): the profiler and the differ.
   void on_step(std::function<void(const EngineStep&)> runner) { runner_ = std::move(runner); }
@@ -85,8 +99,12 @@ class Engine {
   struct Prepared {
     gpu::Array ids, logits;
     gpu::Plan plan;
+    gpu::Array candidates;  ///< of the logits, [k, ..], where they were asked for
+    gpu::Plan candidates_plan;
   };
   Prepared& prepared(std::size_t count, LogitRows rows, std::size_t longest);
+  Prepared& prepared_for_decode();
+  std::size_t drawable() const;
   std::size_t longest_for(std::size_t tokens) const;
   std::size_t longest_after(std::size_t count) const { return longest_for(tokens_.size() + count); }
   void step(Prepared& prepared, std::span<const std::uint32_t> ids, bool prefill);
@@ -104,6 +122,12 @@ class Engine {
   std::vector<std::uint32_t> tokens_;
   std::map<std::tuple<std::size_t, LogitRows, std::size_t>, Prepared> plans_;  ///< by tokens, rows and longest context
   std::shared_ptr<gpu::Arena> plan_arena_;
+  Prepared* decode_ = nullptr;  ///< what the last token in decode ran
+  std::size_t decode_longest_ = 0;
+  Prepared* last_ = nullptr;  ///< whose logits are of the last token
+  gpu::Fusion fusion_;
+  std::vector<float> candidate_rows_;
+  gpu::Candidates candidates_;
   std::function<void(const EngineStep&)> runner_;
   double load_seconds_ = 0;
   std::size_t weight_bytes_ = 0;

@@ -78,20 +78,27 @@ Generation generate(Engine& engine, const GenerateRequest& request,
   const auto started = Clock::now();
   result.prompt_tokens =
       request.prompt.size() - std::min(engine.common_prefix(request.prompt), request.prompt.size() - 1);
-  auto logits = engine.feed_from_common_prefix(request.prompt, stop, progress);
+  const bool read = engine.append_from_common_prefix(request.prompt, stop, progress);
+  engine.device().finish();
   result.prefill_seconds = seconds_since(started);
-  if (!logits) {
+  if (!read) {
     result.reason = StopReason::cancelled;
     return result;
   }
   auto decoding = Clock::now();
   Choice choice;
-  const std::size_t pieces = tokenizer.vocab_size();
-  while (true) {
+  std::vector<float> logits;
+  const auto draw = [&, needed = request.sampling.largest_needed()] {
+    if (const auto* top = engine.candidates(needed))
+      return sampler.sample(*top, engine.config().vocab_size, engine.tokens());
+    engine.read_logits(logits);
     // Ids that pad the vocabulary have no piece: they are never drawn.
-    std::fill(logits->begin() + static_cast<std::ptrdiff_t>(pieces), logits->end(),
+    std::fill(logits.begin() + static_cast<std::ptrdiff_t>(tokenizer.vocab_size()), logits.end(),
               -std::numeric_limits<float>::infinity());
-    choice = sampler.sample(*logits, engine.tokens());
+    return sampler.sample(logits, engine.tokens());
+  };
+  while (true) {
+    choice = draw();
     if (!request.ignore_end && engine.ends_answer(choice.token)) {
       result.reason = StopReason::end;
       break;
@@ -113,11 +120,10 @@ Generation generate(Engine& engine, const GenerateRequest& request,
       result.reason = StopReason::length;
     else if (engine.tokens().size() == engine.context())
       result.reason = StopReason::context;
-    else {
-      logits = engine.feed(std::span(&choice.token, 1), stop);
-      if (logits) continue;
+    else if (engine.append(std::span(&choice.token, 1), stop))
+      continue;
+    else
       result.reason = StopReason::cancelled;
-    }
     break;
   }
   auto rest = filter.push(decoder.finish());

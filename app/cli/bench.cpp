@@ -101,7 +101,8 @@ std::vector<Test> tests_of(const Options& options, std::size_t context) {
   return tests;
 }
 
-/// One repetition from a context of `depth` tokens; returns its seconds, the last logits on the CPU included.
+/// One repetition from a context of `depth` tokens; returns its seconds. As in llama-bench each token in decode is
+/// waited for, and nothing is sampled: the logits stay on the device.
 double run_once(model::Engine& engine, const Test& test, std::mt19937_64& random) {
   const auto draw = [&](std::size_t count) {
     std::uniform_int_distribution<std::uint32_t> any(0, static_cast<std::uint32_t>(engine.config().vocab_size - 1));
@@ -111,15 +112,17 @@ double run_once(model::Engine& engine, const Test& test, std::mt19937_64& random
   };
   if (engine.tokens().size() < test.depth) {
     engine.rewind(0);
-    engine.feed(draw(test.depth));
+    engine.append(draw(test.depth));
   }
   engine.rewind(test.depth);
   const auto ids = draw(test.tokens());
   const auto start = Clock::now();
-  if (test.prompt > 0)
-    engine.feed(ids);
-  else
-    for (const auto& id : ids) engine.feed(std::span(&id, 1));
+  for (std::size_t done = 0; done < ids.size();) {
+    const std::size_t count = test.prompt > 0 ? ids.size() : 1;
+    engine.append(std::span(ids).subspan(done, count));
+    engine.device().finish();
+    done += count;
+  }
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 

@@ -278,6 +278,25 @@ TEST_F(GenerateTest, ReportsCandidates) {
     EXPECT_EQ(token.choice.candidates[0].token, token.id);
   });
 }
+/// With and without the device's candidates: the same tokens for the same seed.
+TEST_F(GenerateTest, DrawsTheSameFromCandidatesAsFromAllLogits) {
+  tiny.write(model);
+  for (const SamplingOptions sampling :
+       {SamplingOptions{}, SamplingOptions{.temperature = 0},
+        SamplingOptions{.repeat_last_n = 8, .repeat_penalty = 1.3F}, SamplingOptions{.top_k = 5, .temperature = 3}}) {
+    const GenerateRequest request{.prompt = prompt, .max_tokens = 30, .sampling = sampling, .seed = 5};
+    // Nothing is computed differently: a k that the device does not look for lets all logits be read.
+    auto whole = request;
+    whole.sampling.keep_candidates = 1000;
+    const auto expected = generated(whole).tokens;
+    EXPECT_EQ(generated(request).tokens, expected);
+  }
+}
+TEST_F(GenerateTest, RefusesLogitsThatAreNotNumbers) {
+  tiny.tensors.at("lm_head.weight").values[270 * tiny.s.hidden] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_ERROR(generated({.max_tokens = 3}),
+               "the model produced NaN logits at token 4 (the first is logit 270 of 288)");
+}
 TEST_F(GenerateTest, WithoutATokenizerSaysSo) {
   std::filesystem::remove(model / "tokenizer.model");
   EXPECT_ERROR(generated(greedy(1)), "no tokenizer found");
