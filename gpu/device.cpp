@@ -11,6 +11,7 @@
 #include "gpu/error.h"
 #include "gpu/gl_errors.h"
 #include "gpu/lanes.h"
+#include "gpu/ops/packed_table.h"
 #include "gpu/probe.h"
 #include "gpu/program_cache.h"
 #include "gpu/staging.h"
@@ -107,6 +108,7 @@ Device::Device(const Options& options) : index_(options.index) {
   try {
     programs_ = std::make_unique<ProgramCache>(*this);
     staging_ = std::make_unique<Staging>(*this);
+    packed_table_ = std::make_unique<PackedTable>();
     arena_ = std::make_shared<Arena>(*this);
     parameters_ = std::make_shared<Arena>(*this, std::size_t{256} << 10);
     const auto timer = probe_timer(*this);

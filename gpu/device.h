@@ -13,6 +13,7 @@ namespace glassbox::gpu {
 class Arena;
 class EglContext;
 class Lanes;
+class PackedTable;
 class ProgramCache;
 class Staging;
 
@@ -96,6 +97,8 @@ class Device {
   /// Where plans lay their parameter blocks.
   Arena& parameters() { return *parameters_; }
   Staging& staging() { return *staging_; }
+  /// Which variants packed matmuls take here.
+  PackedTable& packed_table() const { return *packed_table_; }
 
   /// Waits until the device is idle.
   void finish();
@@ -125,6 +128,7 @@ class Device {
   std::unique_ptr<ProgramCache> programs_;
   std::shared_ptr<Arena> arena_, parameters_;
   std::unique_ptr<Staging> staging_;
+  std::unique_ptr<PackedTable> packed_table_;
 };
 
 }  // namespace glassbox::gpu

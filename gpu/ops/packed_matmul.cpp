@@ -280,8 +280,8 @@ void check(const Array& x, const PackedMatrix& w) {
 
 }  // namespace
 
-PackedVariant packed_variant(const Device& device, const PackedLayout& layout, std::size_t tokens,
-                             Activations activations) {
+PackedVariant packed_rule(const Device& device, const PackedLayout& layout, std::size_t tokens,
+                          Activations activations) {
   const unsigned most = device.limits().invocations;
   if (device.features().software) {
     PackedVariant variant{.kernel = PackedVariant::Kernel::lanes, .local_size = 8};

@@ -31,7 +31,10 @@ struct PackedVariant {
   bool int8 = false;     ///< lanes, tokens: x is rounded to int8 in blocks of 32 (q4_0 alone)
   bool operator==(const PackedVariant&) const = default;
 };
-/// The choice for `tokens` rows of x.
+/// The choice for `tokens` rows of x by what such devices usually like.
+PackedVariant packed_rule(const Device& device, const PackedLayout& layout, std::size_t tokens,
+                          Activations activations = Activations::f32);
+/// The choice for `tokens` rows of x: the one in the device's PackedTable, else packed_rule's.
 PackedVariant packed_variant(const Device& device, const PackedLayout& layout, std::size_t tokens,
                              Activations activations = Activations::f32);
 
