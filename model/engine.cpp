@@ -24,6 +24,8 @@ std::optional<Tokenizer> load_tokenizer(const ModelFiles& files) {
 
 }  // namespace
 
+std::size_t EngineOptions::default_chunk(const gpu::Device& device) { return device.features().software ? 64 : 512; }
+
 Engine::Engine(const EngineOptions& options, const Progress& progress)
     : files_(open_model(options.model)), fusion_(options.fusion) {
   const auto started = std::chrono::steady_clock::now();
@@ -44,7 +46,9 @@ Engine::Engine(const EngineOptions& options, const Progress& progress)
           config.max_position_embeddings);
 
   device_ = gpu::Device::open(options.device);
-  chunk_ = std::min(options.chunk ? options.chunk : device_->features().software ? 64 : 512, context);
+  const auto tuning = options.tune.value_or(gpu::default_tune(*device_));
+  gpu::load_packed_table(*device_, tuning);
+  chunk_ = std::min(options.chunk ? options.chunk : EngineOptions::default_chunk(*device_), context);
   Uploader upload(files_.weights, [&](std::size_t done, std::size_t total) {
     if (progress) progress("loading weights", done, total);
   });
@@ -53,6 +57,7 @@ Engine::Engine(const EngineOptions& options, const Progress& progress)
   cache_ = model_->make_cache(context, options.key_cache, options.value_cache);
   plan_arena_ = std::make_shared<gpu::Arena>(*device_);
   tokens_.reserve(context);
+  tune(tuning, progress);
   warm(progress);
   load_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
 }
@@ -68,6 +73,16 @@ const Tokenizer& Engine::tokenizer() const {
 const ChatTemplate& Engine::chat_template() const {
   tokenizer();
   return *chat_template_;
+}
+
+void Engine::tune(gpu::Tune how, const Progress& progress) {
+  if (how == gpu::Tune::off || how == gpu::Tune::cached) return;
+  // Building the graphs, which computes nothing, asks for all the products there will be.
+  for (const std::size_t count : {chunk_, std::size_t{1}})
+    model_->forward(gpu::Array::empty({count}, gpu::DType::u32), cache_, position_, LogitRows::last);
+  gpu::tune_packed(*device_, how, [&](std::size_t done, std::size_t total) {
+    if (progress) progress("tuning kernels", done, total);
+  });
 }
 
 void Engine::warm(const Progress& progress) {

@@ -11,6 +11,7 @@
 
 #include "gpu/device.h"
 #include "gpu/ops/candidates.h"
+#include "gpu/ops/packed_tune.h"
 #include "gpu/plan.h"
 #include "model/chat_template.h"
 #include "model/llama.h"
@@ -27,7 +28,9 @@ struct EngineOptions {
   std::size_t chunk = 0;    ///< prompt tokens a prefill step; 0: by device
   gpu::Activations activations = gpu::Activations::f32;
   gpu::CacheType key_cache = gpu::CacheType::f32, value_cache = gpu::CacheType::f32;
+  std::optional<gpu::Tune> tune = std::nullopt;  ///< instead of gpu::default_tune()
   static constexpr std::size_t default_context = 4096;
+  static std::size_t default_chunk(const gpu::Device& device);
 };
 
 /// Long work under way: what it is, and how much of it is done.
@@ -109,6 +112,7 @@ class Engine {
   std::size_t longest_after(std::size_t count) const { return longest_for(tokens_.size() + count); }
   void step(Prepared& prepared, std::span<const std::uint32_t> ids, bool prefill);
   void check_room(std::span<const std::uint32_t> ids) const;
+  void tune(gpu::Tune tune, const Progress& progress);
   void warm(const Progress& progress);
 
   ModelFiles files_;
