@@ -132,6 +132,11 @@ void ModelOptions::add_to(CLI::App& command) {
   };
   cache_type("--cache-type-k", key_cache_, "keys (also -ctk)");
   cache_type("--cache-type-v", value_cache_, "values (also -ctv)");
+  command
+      .add_option("--tune", tune_,
+                  "Variants of kernels: off, cached (those measured before) or on (measure what is missing; default on "
+                  "GPUs; $GLASSBOX_TUNE)")
+      ->check(CLI::IsMember({"off", "cached", "on"}));
 }
 
 std::filesystem::path ModelOptions::model_path() const {
@@ -157,6 +162,7 @@ model::EngineOptions ModelOptions::engine_options_if_any() const {
   if (!load_path_.empty()) options.device.load_path = gpu::parse_load_path(load_path_);
   options.key_cache = gpu::parse_cache_type(key_cache_, "--cache-type-k");
   options.value_cache = gpu::parse_cache_type(value_cache_, "--cache-type-v");
+  if (!tune_.empty()) options.tune = gpu::parse_tune(tune_, "--tune");
   return options;
 }
 

@@ -24,8 +24,8 @@ struct CommandRegistration {
 /// exit code: 0 success, 1 a check failed, 2 bad input.
 int run_program(int argc, const char* const* argv);
 
-/// -m, --device, --fusion, --load-path, --activations, --ctx-size, --cache-type-k, --cache-type-v: for every command
-/// that loads a model.
+/// -m, --device, --fusion, --load-path, --activations, --ctx-size, --cache-type-k, --cache-type-v, --tune: for every
+/// command that loads a model.
 class ModelOptions {
  public:
   void add_to(CLI::App& command);
@@ -41,7 +41,7 @@ class ModelOptions {
  private:
   std::string model_;
   int device_ = -1;
-  std::string fusion_ = "on", load_path_, activations_ = "float", key_cache_ = "f32", value_cache_ = "f32";
+  std::string fusion_ = "on", load_path_, activations_ = "float", key_cache_ = "f32", value_cache_ = "f32", tune_;
   std::size_t context_ = 0;
 };
 

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "app/cli/command.h"
+#include "app/cli/kernels_tune.h"
 #include "app/cli/progress.h"
 #include "app/cli/table.h"
 #include "gpu/differ.h"
@@ -243,7 +244,7 @@ int compile(const Options& options) {
 }
 
 Command add(CLI::App& program, CLI::App*& self) {
-  self = program.add_subcommand("kernels", "List, test, time or compile every kernel");
+  self = program.add_subcommand("kernels", "List, test, time, compile or tune every kernel");
   self->require_subcommand(1);
   auto options = std::make_shared<Options>();
   using Run = int (*)(const Options&);
@@ -266,7 +267,10 @@ Command add(CLI::App& program, CLI::App*& self) {
         ->capture_default_str();
     verbs.emplace_back(command, verb.run);
   }
-  return [options, verbs] {
+  CLI::App* tune = nullptr;
+  auto run_tune = add_kernels_tune(*self, tune);
+  return [options, verbs, tune, run_tune] {
+    if (tune->parsed()) return run_tune();
     for (const auto& [command, run] : verbs)
       if (command->parsed()) return run(*options);
     return 2;

@@ -34,7 +34,7 @@ std::string_view name_of(How kernel) {
 std::string shaders_hash() {
   std::string text;
   for (const auto& [name, built_in] : shader_table())
-    if (name.starts_with("packed_matmul") || name == "include/packed.glsl" || name == "tokens_first.comp" ||
+    if (name.starts_with("packed_matmul") || name.starts_with("include/") || name == "tokens_first.comp" ||
         name == "sum_parts.comp")
       text += shader_source(name);
   return fmt::format("{:016x}", stable_hash(text));
