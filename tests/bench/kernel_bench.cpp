@@ -1,55 +1,101 @@
 #include <benchmark/benchmark.h>
 
-#include <Eigen/Core>
+#include <algorithm>
 #include <numeric>
 #include <random>
 
 #include "gpu/buffer.h"
+#include "gpu/compare.h"
 #include "gpu/device.h"
 #include "gpu/ops/copy.h"
-#include "gpu/ops/matmul.h"
 #include "gpu/plan.h"
 #include "gpu/registry.h"
+#include "tests/bench/plain.h"
 
 // Times by the device's own timer where it has one (UseManualTime); random data throughout.
 namespace glassbox::gpu {
 namespace {
 
-void time_plan(benchmark::State& state, const Array& result) {
-  auto plan = Plan::record({result});
+Cost cost_of(const Plan& plan) {
   Cost cost;
   for (const auto& step : plan.steps()) {
     const auto part = step.primitive->cost(step.inputs, step.outputs);
     cost.bytes += part.bytes;
     cost.flops += part.flops;
   }
+  return cost;
+}
+
+void count(benchmark::State& state, const Cost& cost) {
+  const auto runs = static_cast<double>(state.iterations());
+  using benchmark::Counter;
+  state.counters["bytes/s"] = Counter(cost.bytes * runs, Counter::kIsRate, Counter::kIs1000);
+  state.counters["flop/s"] = Counter(cost.flops * runs, Counter::kIsRate, Counter::kIs1000);
+}
+
+void time_plan(benchmark::State& state, const Array& result) {
+  auto plan = Plan::record({result});
   plan.run();
   for ([[maybe_unused]] auto _ : state) {
     const auto timings = plan.run_timed();
     state.SetIterationTime(1e-6 * std::accumulate(timings.begin(), timings.end(), 0.0,
                                                   [](double sum, const Timing& t) { return sum + t.duration_us; }));
   }
-  const auto runs = static_cast<double>(state.iterations());
-  state.counters["bytes/s"] =
-      benchmark::Counter(cost.bytes * runs, benchmark::Counter::kIsRate, benchmark::Counter::kIs1000);
-  state.counters["flop/s"] =
-      benchmark::Counter(cost.flops * runs, benchmark::Counter::kIsRate, benchmark::Counter::kIs1000);
+  count(state, cost_of(plan));
 }
 
-/// Every op on the sizes of a model; fused and composed where it has both forms.
+/// Whether plain float32 numbers are what the kernels computed.
+bool agree(const Array& result, const void* plain) {
+  const auto expected = result.values();
+  const auto* floats = static_cast<const float*>(plain);
+  constexpr double float_angles = 1e-5;  // rope's, at large positions
+  const std::vector<double> values(floats, floats + expected.size());
+  return compare(values, expected, DType::f32).nmse < float_angles;
+}
+
+/// The rates are of the kernel's bytes and operations, so that they compare.
+void time_plain(benchmark::State& state, const RegisteredOp& op, const Sample& sample, const bench::Prepare& prepare) {
+  const auto result = sample.build(Fusion::on);
+  const auto run = prepare(bench::sampled(sample.label, result));
+  // Products of packed weights have blocks of their own, indices are integers.
+  if (!op.name.starts_with("packed_") && result.dtype() == DType::f32 && !agree(result, run())) {
+    state.SkipWithError("computes something else than the kernels");
+    return;
+  }
+  for ([[maybe_unused]] auto _ : state) {
+    benchmark::DoNotOptimize(run());
+    benchmark::ClobberMemory();
+  }
+  count(state, cost_of(Plan::record({sample.build(Fusion::on)})));
+}
+
+/// Every op on the sizes of a model: fused and composed where it has both forms, the same in Eigen or plain C++, and a
+/// copy on the device that moves as many bytes.
 void register_ops() {
   static Random random(1);
+  const auto add = [](const std::string& name, auto body) {
+    return benchmark::RegisterBenchmark(name.c_str(), body)->Unit(benchmark::kMicrosecond);
+  };
   for (const auto& op : registry())
-    for (const auto& sample : op.samples(random, SampleSize::bench))
+    for (const auto& sample : op.samples(random, SampleSize::bench)) {
       for (const auto fusion : {Fusion::on, Fusion::off}) {
         if (fusion == Fusion::off && !sample.has_composed) continue;
         const auto name =
             op.name + (sample.has_composed ? fusion == Fusion::on ? "/fused/" : "/composed/" : "/") + sample.label;
-        benchmark::RegisterBenchmark(
-            name.c_str(), [sample, fusion](benchmark::State& state) { time_plan(state, sample.build(fusion)); })
-            ->UseManualTime()
-            ->Unit(benchmark::kMicrosecond);
+        add(name, [sample, fusion](benchmark::State& state) {
+          time_plan(state, sample.build(fusion));
+        })->UseManualTime();
       }
+      const auto* plain = bench::plain_op(op.name, sample.label);
+      if (!plain) continue;
+      add(op.name + "/eigen/" + sample.label, [&op, sample, plain](benchmark::State& state) {
+        time_plain(state, op, sample, *plain);
+      })->UseRealTime();
+      add(op.name + "/copy/" + sample.label, [sample](benchmark::State& state) {
+        const auto floats = static_cast<std::size_t>(cost_of(Plan::record({sample.build(Fusion::on)})).bytes / 8);
+        time_plan(state, copy(random.uniform({std::max<std::size_t>(floats, 1)}, -1, 1)));
+      })->UseManualTime();
+    }
 }
 
 /// Upload, device idle, readback: through a persistent map, or by glBufferSubData and a map for each transfer.
@@ -81,21 +127,6 @@ void transfer(benchmark::State& state, Buffer::Access access) {
 }
 BENCHMARK_CAPTURE(transfer, mapped, Buffer::Access::mapped)->Arg(1)->Arg(16)->Arg(64)->UseRealTime();
 BENCHMARK_CAPTURE(transfer, copied, Buffer::Access::copied)->Arg(1)->Arg(16)->Arg(64)->UseRealTime();
-
-/// What a plain CPU library takes for the matmul samples.
-void eigen_matmul(benchmark::State& state) {
-  using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-  const auto tokens = state.range(0), rows = state.range(1), columns = state.range(2);
-  const Matrix x = Matrix::Random(tokens, columns), w = Matrix::Random(rows, columns);
-  Matrix y(tokens, rows);
-  for ([[maybe_unused]] auto _ : state) {
-    y.noalias() = x * w.transpose();
-    benchmark::DoNotOptimize(y.data());
-  }
-  state.counters["flop/s"] = benchmark::Counter(2.0 * static_cast<double>(tokens * rows * columns * state.iterations()),
-                                                benchmark::Counter::kIsRate, benchmark::Counter::kIs1000);
-}
-BENCHMARK(eigen_matmul)->Args({1, 2048, 2048})->Args({1, 5632, 2048})->Args({64, 2048, 2048})->UseRealTime();
 
 /// A device copy: bytes read and written, the bandwidth a kernel could reach.
 void device_copy(benchmark::State& state) {
