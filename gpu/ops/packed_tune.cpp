@@ -90,7 +90,7 @@ std::vector<PackedVariant> packed_candidates(const Limits& limits, bool software
     return candidates;
   }
   for (const unsigned tiles : {1u, 2u, 4u})
-    for (const unsigned size : {64u, 128u, 256u})
+    for (const unsigned size : {64u, 128u, 256u, 512u})
       for (const unsigned tokens : {1u, 2u, 4u})
         if (tokens <= of.tokens && (of.tokens < 16 || tokens == 4))  // many tokens read w too often else
           add({.kernel = How::group, .local_size = size, .tokens = tokens, .tiles = tiles});
