@@ -305,9 +305,7 @@ PackedVariant packed_rule(const Device& device, const PackedLayout& layout, std:
           .tokens = tokens >= 4   ? 4u
                     : tokens >= 2 ? 2u
                                   : 1u,
-          .tiles = layout.tiles() >= 512   ? 4u
-                   : layout.tiles() >= 256 ? 2u
-                                           : 1u};
+          .tiles = layout.tiles() >= 2048 ? 2u : 1u};
 }
 
 Array packed_matmul_parts(const Array& x, const PackedMatrix& w, const std::optional<PackedVariant>& variant) {
