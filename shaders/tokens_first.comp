@@ -4,7 +4,10 @@
 if (flat_id >= count) return;
 uint t = flat_id % tokens, block = flat_id / tokens, at = block * uint(STEPS) * tokens + t;
 vec4 v[8];
-for (int j = 0; j < 8; ++j) v[j] = x_load4(t, block * 8u + uint(j));
+for (int j = 0; j < 8; ++j) {
+    uint four = block * 8u + uint(j);
+    v[j] = four * 4u < x_row ? x_load4(t, four) : vec4(0.0);  // w has zeros there, which times no number may be NaN
+}
 #if INT8
 ivec4 pairs[4];
 ivec2 start;
