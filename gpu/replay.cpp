@@ -39,8 +39,7 @@ std::vector<Share> share_out(std::span<const Dispatch> dispatches, unsigned lane
 }
 
 Replay::Replay(std::span<const Dispatch> dispatches, Buffer& parameters, std::size_t offset, unsigned lane,
-               std::span<const Share> shares)
-    : barrier_bits_(GL_SHADER_STORAGE_BARRIER_BIT) {
+               std::span<const Share> shares) {
   unsigned program = 0;
   std::vector<Binding> bound;
   for (std::size_t i = 0; i < dispatches.size(); ++i) {
@@ -73,10 +72,6 @@ Replay::Replay(std::span<const Dispatch> dispatches, Buffer& parameters, std::si
     }
     calls_.push_back(call);
   }
-  for (const auto& binding : bindings_) {
-    if (binding.kind == Binding::Kind::image) barrier_bits_ |= GL_SHADER_IMAGE_ACCESS_BARRIER_BIT;
-    if (binding.kind == Binding::Kind::texels) barrier_bits_ |= GL_TEXTURE_FETCH_BARRIER_BIT;
-  }
 }
 
 void Replay::Binding::bind() const {
@@ -98,7 +93,8 @@ void Replay::Binding::bind() const {
 
 void Replay::issue(std::size_t dispatch, Bind bind) const {
   const Call& call = calls_[dispatch];
-  if (call.barrier) glMemoryBarrier(barrier_bits_);
+  if (call.barrier)
+    glMemoryBarrier(GL_SHADER_STORAGE_BARRIER_BIT | GL_SHADER_IMAGE_ACCESS_BARRIER_BIT | GL_TEXTURE_FETCH_BARRIER_BIT);
   if (call.groups.x == 0) return;
   if (call.switches || bind == Bind::all) glUseProgram(call.program);
   const std::uint32_t end = bind == Bind::all ? call.end : call.changed;

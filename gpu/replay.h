@@ -53,7 +53,6 @@ class Replay {
 
   std::vector<Call> calls_;
   std::vector<Binding> bindings_;
-  unsigned barrier_bits_;  ///< what the dispatches read by: caches of textures are not emptied for nothing
 };
 
 }  // namespace glassbox::gpu
