@@ -104,17 +104,7 @@ struct PackedMatmul final : Primitive {
   std::string_view name() const override { return "packed_matmul"; }
 
   void eval_gpu(CommandEncoder& encoder, Inputs in, Outputs out) const override {
-    Array x = in[0];
-    if (variant.kernel == PackedVariant::Kernel::tokens) {
-      const auto& layout = panels[0].first;
-      const std::size_t steps = token_steps(layout.format), count = layout.blocks() * x.rows();
-      x = encoder.temporary({count * steps * 4}, variant.int8 ? DType::u32 : DType::f32);
-      encoder.dispatch(tokens_first, {in[0]}, {x}, {u32(in[0].rows()), u32(count)}, encoder.flat_invocations(count, 8),
-                       {.local_size = 8,
-                        .constants = {{"FORMAT", static_cast<int>(layout.format)},
-                                      {"INT8", variant.int8},
-                                      {"STEPS", static_cast<int>(steps)}}});
-    }
+    Array x;  // as the panels' format wants it; most often they share one
     for (std::size_t i = 0; i < panels.size(); ++i) {
       const auto& [layout, first] = panels[i];
       switch (variant.kernel) {
@@ -125,6 +115,7 @@ struct PackedMatmul final : Primitive {
           encode_lanes(encoder, in[0], in[1 + i], out[0], layout, first);
           break;
         case PackedVariant::Kernel::tokens:
+          if (i == 0 || layout.format != panels[i - 1].first.format) x = encode_tokens_first(encoder, in[0], layout);
           encode_tokens(encoder, x, in[1 + i], out[0], layout, first);
           break;
         case PackedVariant::Kernel::tile:
@@ -248,6 +239,17 @@ struct PackedMatmul final : Primitive {
                                     {"TOKENS4", static_cast<int>(variant.vectors)}}});
   }
 
+  Array encode_tokens_first(CommandEncoder& encoder, const Array& x, const PackedLayout& layout) const {
+    const std::size_t steps = token_steps(layout.format), count = layout.blocks() * x.rows();
+    const Array first = encoder.temporary({count * steps * 4}, variant.int8 ? DType::u32 : DType::f32);
+    encoder.dispatch(
+        tokens_first, {x}, {first}, {u32(x.rows()), u32(count)}, encoder.flat_invocations(count, 8),
+        {.local_size = 8,
+         .constants = {
+             {"FORMAT", static_cast<int>(layout.format)}, {"INT8", variant.int8}, {"STEPS", static_cast<int>(steps)}}});
+    return first;
+  }
+
   void encode_tokens(CommandEncoder& encoder, const Array& x, const Array& w, const Array& y,
                      const PackedLayout& layout, std::size_t first) const {
     const std::size_t tokens = y.shape()[1];
@@ -269,6 +271,11 @@ std::vector<Array> inputs_of(const Array& x, const PackedMatrix& matrix) {
   std::vector<Array> inputs{x};
   for (const auto& panel : matrix.panels) inputs.push_back(panel.words);
   return inputs;
+}
+
+bool is_q4_0(const PackedMatrix& w) {
+  return std::all_of(w.panels.begin(), w.panels.end(),
+                     [](const auto& panel) { return panel.layout.format == PackedFormat::q4_0; });
 }
 
 void check(const Array& x, const PackedMatrix& w) {
@@ -311,6 +318,8 @@ PackedVariant packed_rule(const Device& device, const PackedLayout& layout, std:
 Array packed_matmul_parts(const Array& x, const PackedMatrix& w, const std::optional<PackedVariant>& variant) {
   check(x, w);
   const auto how = variant.value_or(packed_variant(Device::current(), w.panels[0].layout, x.rows()));
+  require(!how.int8 || is_q4_0(w), "[packed_matmul] int8 activations take q4_0 weights alone, received {}",
+          name_of(w.format));
   const std::size_t parts = how.kernel == PackedVariant::Kernel::lanes ? LaneParts(w.panels[0].layout, how).count() : 1;
   return Array::make({parts, x.rows(), w.rows}, DType::f32, std::make_shared<PackedMatmul>(w, how), inputs_of(x, w));
 }
@@ -321,8 +330,9 @@ Array packed_matmul(const Array& x, const PackedMatrix& w, const std::optional<P
 
 Array packed_projection(const Array& x, const PackedMatrix& w, const Around& around) {
   check(x, w);
-  auto variant =
-      around.variant.value_or(packed_variant(Device::current(), w.panels[0].layout, x.rows(), around.activations));
+  // Panels may differ in format; what int8 is rounded for meets all of them.
+  const auto activations = is_q4_0(w) ? around.activations : Activations::f32;
+  auto variant = around.variant.value_or(packed_variant(Device::current(), w.panels[0].layout, x.rows(), activations));
   if (around.fusion == Fusion::on && variant.kernel == PackedVariant::Kernel::group &&
       (!around.gated || !around.residual)) {
     auto inputs = inputs_of(x, w);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <limits>
 
 #include "gpu/device.h"
 #include "gpu/error.h"
@@ -141,6 +142,40 @@ TEST_F(PackedMatmul, LanesTakeSeveralChunksAndWhatIsLeft) {
     EXPECT_EQ(y.shape(), (gpu::Shape{parts, 1, 21})) << columns;
     expect_within_tolerance(y);
   }
+}
+
+TEST_F(PackedMatmul, PanelsMayDifferInFormat) {
+  const std::size_t columns = 512;
+  gpu::PackedMatrix both{.format = PackedFormat::q4_0, .rows = 0, .columns = columns, .panels = {}};
+  for (const auto format : {PackedFormat::q4_0, PackedFormat::q6_k, PackedFormat::q8_0, PackedFormat::f16}) {
+    const auto one =
+        gpu::packed_from_bytes(format, 16, columns, gpu::random_blocks(random, format, 16, columns)).panels[0];
+    both.panels.push_back({one.words, one.layout, both.rows});
+    both.rows += 16;
+  }
+  for (const auto activations : {gpu::Activations::f32, gpu::Activations::int8})
+    for (const std::size_t tokens : {1, 11})
+      expect_within_tolerance(packed_projection(random.normal({tokens, columns}), both, {.activations = activations}),
+                              1e-12);
+  expect_within_tolerance(
+      packed_matmul_parts(random.normal({11, columns}), both,
+                          PackedVariant{.kernel = Kernel::tokens, .local_size = 8, .rows = 8, .vectors = 2}));
+  EXPECT_ERROR(packed_matmul_parts(random.normal({1, columns}), both,
+                                   PackedVariant{.kernel = Kernel::lanes, .local_size = 8, .chunks = 2, .int8 = true}),
+               "int8 activations take q4_0 weights alone");
+}
+
+TEST_F(PackedMatmul, TokensReadNothingBeyondTheColumns) {
+  // The columns before the last block's end are there, what follows x in memory is not its own.
+  const std::size_t columns = 36, tokens = 11;
+  const auto w =
+      gpu::packed_from_bytes(PackedFormat::f32, 9, columns, gpu::random_blocks(random, PackedFormat::f32, 9, columns));
+  std::vector<double> values(tokens * columns + 64, std::numeric_limits<double>::quiet_NaN());
+  for (std::size_t i = 0; i < tokens * columns; ++i) values[i] = 0.01 * static_cast<double>(random.integer(0, 200)) - 1;
+  const auto padded = Array::from_values({values.size()}, gpu::DType::f32, values);
+  expect_within_tolerance(
+      packed_matmul_parts(padded.slice(0, 0, tokens * columns).reshape({tokens, columns}), w,
+                          PackedVariant{.kernel = Kernel::tokens, .local_size = 8, .rows = 8, .vectors = 2}));
 }
 
 TEST_F(PackedMatmul, Int8IsExactForWhatItRoundsToItself) {
