@@ -9,12 +9,12 @@
 namespace glassbox::gpu {
 namespace {
 
-struct Format {
+struct FloatFormat {
   int mantissa_bits, min_exponent;  // of the smallest normal number
   double largest;
 };
 
-Format format_of(DType dtype) {
+FloatFormat float_format(DType dtype) {
   switch (dtype) {
     case DType::f16:
       return {10, -14, 65504.0};
@@ -25,7 +25,7 @@ Format format_of(DType dtype) {
   }
 }
 
-double ulp_at(double value, const Format& format) {
+double ulp_at(double value, const FloatFormat& format) {
   const int exponent = value == 0 ? format.min_exponent : std::max(std::ilogb(value), format.min_exponent);
   return std::ldexp(1.0, exponent - format.mantissa_bits);
 }
@@ -42,7 +42,7 @@ double log_sum_exp(std::span<const double> logits) {
 ErrorStats compare(std::span<const double> values, std::span<const double> reference, DType dtype) {
   require(values.size() == reference.size(), "comparing {} values with {} of the reference", values.size(),
           reference.size());
-  const Format format = format_of(dtype);
+  const FloatFormat format = float_format(dtype);
   constexpr double infinity = std::numeric_limits<double>::infinity();
   const double flushed = dtype == DType::f16 ? 0 : std::numeric_limits<float>::min();
   ErrorStats stats;

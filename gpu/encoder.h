@@ -19,6 +19,11 @@ struct Grid {
 
 using ParamValue = std::variant<float, std::uint32_t, std::int32_t, Dynamic>;
 
+/// A size as a kernel's parameter or a grid's axis takes it.
+constexpr std::uint32_t u32(std::size_t size) { return static_cast<std::uint32_t>(size); }
+/// Groups of `each` that `count` elements need.
+constexpr std::size_t divide_up(std::size_t count, std::size_t each) { return (count + each - 1) / each; }
+
 struct DispatchOptions {
   unsigned local_size = 0;  ///< 0: the encoder's choice for this device
   Constants constants;

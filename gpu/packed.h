@@ -13,6 +13,9 @@ namespace glassbox::gpu {
 
 /// How the numbers of a packed matrix are kept: floats, or GGML's quantised blocks, every bit of them.
 enum class PackedFormat : std::uint8_t { f32, f16, bf16, q8_0, q4_0, q4_k, q5_k, q6_k };
+inline constexpr PackedFormat packed_formats[] = {PackedFormat::f32,  PackedFormat::f16,  PackedFormat::bf16,
+                                                  PackedFormat::q8_0, PackedFormat::q4_0, PackedFormat::q4_k,
+                                                  PackedFormat::q5_k, PackedFormat::q6_k};
 std::string_view name_of(PackedFormat format);
 
 /// Where the numbers of a matrix [rows, columns] stand on the device: one layout for every format and every kernel.

@@ -14,11 +14,11 @@
 namespace glassbox::gpu {
 namespace {
 
-const Kernel kernel{.name = "probe_read",
-                    .inputs = {"x"},
-                    .outputs = {"y"},
-                    .params = {param<std::uint32_t>("steps"), param<std::uint32_t>("stride")},
-                    .body = shader_source("probe_read.comp")};
+const Kernel load_kernel{.name = "probe_read",
+                         .inputs = {"x"},
+                         .outputs = {"y"},
+                         .params = {param<std::uint32_t>("steps"), param<std::uint32_t>("stride")},
+                         .body = shader_source("probe_read.comp")};
 
 /// Reads every element of an array once and sums it by invocation.
 struct ProbeRead final : Primitive {
@@ -30,7 +30,7 @@ struct ProbeRead final : Primitive {
     const auto invocations = out[0].size() / 4;
     const auto size = encoder.map_size();
     encoder.dispatch(
-        kernel, {in[0]}, {out[0]},
+        load_kernel, {in[0]}, {out[0]},
         {static_cast<std::uint32_t>(in[0].size() / 4 / invocations), static_cast<std::uint32_t>(invocations)},
         encoder.flat_invocations(invocations, size), {.local_size = size, .load_path = path});
   }

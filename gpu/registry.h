@@ -28,7 +28,7 @@ struct RegisteredOp {
 /// Every op that registered itself, by name. Tests, benches, `glassbox kernels` and the lab walk this list.
 const std::vector<RegisteredOp>& registry();
 
-/// `const Registration registered{"name", "formula", samples};` in an op's file is its one registry line.
+/// `const Registration name_registered{"name", "formula", samples};` in an op's file is its one registry line.
 struct Registration {
   Registration(std::string name, std::string summary, std::function<std::vector<Sample>(Random&, SampleSize)> samples);
 };

@@ -17,9 +17,7 @@
 namespace glassbox::gpu {
 namespace {
 
-std::uint32_t u32(std::size_t v) { return static_cast<std::uint32_t>(v); }
 int integer(std::size_t v) { return static_cast<int>(v); }
-std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
 /// A cache in rows that kernels read by whole texels.
 struct Rows {
@@ -275,7 +273,7 @@ Array attention(const Array& q, const Array& keys, const Array& values, const Dy
 
 namespace {
 
-const Registration registered{
+const Registration attention_registered{
     "attention", "softmax(scale q k^T) v, causal, GQA", [](Random& random, SampleSize size) {
       std::vector<Sample> samples;
       struct Case {

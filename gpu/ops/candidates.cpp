@@ -32,8 +32,6 @@ const Kernel gather_kernel{.name = "candidates",
                                       {.name = "list", .type = "uint", .fixed = most_candidates}},
                            .body = shader_source("candidates.comp")};
 
-std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
-
 struct BestBlocks final : Primitive {
   BestBlocks(std::size_t elements, std::size_t wanted) : count(elements), k(wanted) {}
   std::size_t count, k;
@@ -42,7 +40,6 @@ struct BestBlocks final : Primitive {
   void eval_gpu(CommandEncoder& encoder, Inputs in, Outputs out) const override {
     const CandidateBlocks cut(count);
     const std::size_t chunks = divide_up(cut.texels, most_held);
-    const auto u32 = [](std::size_t v) { return static_cast<std::uint32_t>(v); };
     const bool software = encoder.device().features().software;
     const unsigned widest = std::min(software ? 8u : 256u, encoder.device().limits().invocations);
     const auto size = std::min(widest, std::bit_ceil(u32(divide_up(cut.blocks, 4))));
@@ -130,7 +127,7 @@ bool Candidates::read(std::span<const float> rows, std::size_t count, std::size_
 
 namespace {
 
-const Registration registered{
+const Registration candidates_registered{
     "candidates", "blocks that hold the k largest; max; sum exp(x - max)", [](Random& random, SampleSize size) {
       struct Case {
         std::size_t padded, count, k;

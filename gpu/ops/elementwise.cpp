@@ -175,7 +175,7 @@ Array mean(const Array& x) {
 
 namespace {
 
-std::vector<Shape> shapes(SampleSize size) {
+std::vector<Shape> sample_shapes(SampleSize size) {
   return size == SampleSize::bench ? std::vector<Shape>{{1, 4096}, {512, 4096}}
                                    : std::vector<Shape>{{1, 1}, {3, 7}, {5, 64}, {2, 3, 130}};
 }
@@ -183,7 +183,7 @@ std::vector<Shape> shapes(SampleSize size) {
 auto samples_of(std::function<Array(Random&, Shape, DType)> make) {
   return [make](Random& random, SampleSize size) {
     std::vector<Sample> samples;
-    for (const auto& shape : shapes(size))
+    for (const auto& shape : sample_shapes(size))
       for (const auto dtype : {DType::f32, DType::f16})
         samples.push_back(
             {fmt::format("{} {}", name_of(dtype), shape), [=, &random](Fusion) { return make(random, shape, dtype); }});

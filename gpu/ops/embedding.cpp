@@ -10,7 +10,7 @@
 namespace glassbox::gpu {
 namespace {
 
-const Kernel kernel{
+const Kernel embedding_kernel{
     .name = "embedding",
     .inputs = {"ids", "table"},
     .outputs = {"y"},
@@ -22,7 +22,7 @@ struct Embedding final : Primitive {
   void eval_gpu(CommandEncoder& encoder, Inputs in, Outputs out) const override {
     const auto size = encoder.map_size();
     for (const auto& window : row_windows(in[1], encoder.device()))
-      encoder.dispatch(kernel, {in[0], in[1].slice(0, window.first, window.first + window.count)}, {out[0]},
+      encoder.dispatch(embedding_kernel, {in[0], in[1].slice(0, window.first, window.first + window.count)}, {out[0]},
                        {static_cast<std::uint32_t>(in[0].size()), static_cast<std::uint32_t>(window.first),
                         static_cast<std::uint32_t>(window.count)},
                        encoder.flat_invocations(in[0].size() * ((out[0].last() + 3) / 4), size), {.local_size = size});
@@ -51,7 +51,7 @@ Array embedding(const Array& ids, const Array& table) {
 
 namespace {
 
-const Registration registered{
+const Registration embedding_registered{
     "embedding", "table[ids]", [](Random& random, SampleSize size) {
       std::vector<Sample> samples;
       const auto shapes = size == SampleSize::bench

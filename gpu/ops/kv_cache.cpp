@@ -13,10 +13,10 @@
 namespace glassbox::gpu {
 namespace {
 
-constexpr std::size_t block = 32;  // numbers of a q8_0 scale
+constexpr std::size_t q8_0_block = 32;  // numbers of a q8_0 scale
 
 /// Words of a q8_0 row.
-std::size_t q8_0_row(std::size_t head_dim) { return head_dim / 4 + (head_dim / block + 3) / 4 * 4; }
+std::size_t q8_0_row(std::size_t head_dim) { return head_dim / 4 + (head_dim / q8_0_block + 3) / 4 * 4; }
 
 DType dtype_of(CacheType type) {
   constexpr DType dtypes[] = {DType::f32, DType::f16, DType::bf16, DType::u32};
@@ -49,7 +49,7 @@ struct KvPack final : Primitive {
   void eval_gpu(CommandEncoder& encoder, Inputs in, Outputs out) const override {
     const auto size = encoder.map_size();
     const std::size_t tokens = in[1].shape()[0], heads = in[1].shape()[1];
-    const std::size_t steps = type == CacheType::q8_0 ? in[1].last() / block : (in[1].last() + 3) / 4;
+    const std::size_t steps = type == CacheType::q8_0 ? in[1].last() / q8_0_block : (in[1].last() + 3) / 4;
     encoder.dispatch(pack_kernel(type), {in[1]}, {out[0]},
                      {static_cast<std::uint32_t>(tokens), static_cast<std::uint32_t>(in[0].shape()[1]), first},
                      encoder.flat_invocations(tokens * heads * steps, size), {.local_size = size});
@@ -115,7 +115,7 @@ CacheType parse_cache_type(std::string_view text, std::string_view flag) {
 
 Array make_kv_cache(CacheType type, std::size_t heads, std::size_t capacity, std::size_t head_dim,
                     std::string_view flag) {
-  const std::size_t step = type == CacheType::q8_0 ? block : type == CacheType::f32 ? 1 : 2;
+  const std::size_t step = type == CacheType::q8_0 ? q8_0_block : type == CacheType::f32 ? 1 : 2;
   require(head_dim > 0 && head_dim % step == 0, "{} {}: needs heads of a multiple of {}, this model's have {}", flag,
           name_of(type), step, head_dim);
   return Array::empty({heads, capacity, type == CacheType::q8_0 ? q8_0_row(head_dim) : head_dim}, dtype_of(type));
@@ -131,22 +131,22 @@ CacheType cache_type(const Array& cache) {
 std::optional<std::size_t> cache_head_dim(const Array& cache) {
   if (cache.ndim() != 3 || cache.size() == 0) return std::nullopt;
   if (is_float(cache.dtype())) return cache.last();
-  std::size_t head_dim = block;
-  while (q8_0_row(head_dim) < cache.last()) head_dim += block;
+  std::size_t head_dim = q8_0_block;
+  while (q8_0_row(head_dim) < cache.last()) head_dim += q8_0_block;
   if (cache.dtype() != DType::u32 || q8_0_row(head_dim) != cache.last()) return std::nullopt;
   return head_dim;
 }
 
 Tensor64 cache_values(const Tensor64& cache, CacheType type) {
   if (type != CacheType::q8_0) return cache;
-  std::size_t d = block;
-  while (q8_0_row(d) < cache.last()) d += block;
+  std::size_t d = q8_0_block;
+  while (q8_0_row(d) < cache.last()) d += q8_0_block;
   Tensor64 out{{cache.shape[0], cache.shape[1], d}, std::vector<double>(cache.rows() * d)};
   for (std::size_t row = 0; row < cache.rows(); ++row)
     for (std::size_t i = 0; i < d; ++i) {
       const double* words = &cache.values[row * cache.last()];
       const auto byte = static_cast<std::uint32_t>(words[i / 4]) >> i % 4 * 8 & 255u;
-      const auto scale = std::bit_cast<float>(static_cast<std::uint32_t>(words[d / 4 + i / block]));
+      const auto scale = std::bit_cast<float>(static_cast<std::uint32_t>(words[d / 4 + i / q8_0_block]));
       out.values[row * d + i] = (static_cast<double>(byte) - 128) * static_cast<double>(scale);
     }
   return out;
@@ -157,17 +157,18 @@ void pack_row(const double* x, std::size_t head_dim, CacheType type, double* row
     std::copy_n(x, head_dim, row);
     return;
   }
-  for (std::size_t b = 0; b < head_dim / block; ++b) {
+  for (std::size_t b = 0; b < head_dim / q8_0_block; ++b) {
     float largest = 0;
-    for (std::size_t i = 0; i < block; ++i) largest = std::max(largest, std::abs(static_cast<float>(x[b * block + i])));
+    for (std::size_t i = 0; i < q8_0_block; ++i)
+      largest = std::max(largest, std::abs(static_cast<float>(x[b * q8_0_block + i])));
     const float scale = largest / 127.0f, inverse = scale > 0 ? 1.0f / scale : 0.0f;  // in float32, as ggml's
-    for (std::size_t w = 0; w < block / 4; ++w) {
+    for (std::size_t w = 0; w < q8_0_block / 4; ++w) {
       std::uint32_t word = 0;
       for (std::size_t i = 0; i < 4; ++i) {
-        const float rounded = std::round(static_cast<float>(x[b * block + w * 4 + i]) * inverse);
+        const float rounded = std::round(static_cast<float>(x[b * q8_0_block + w * 4 + i]) * inverse);
         word |= static_cast<std::uint32_t>(static_cast<int>(rounded) + 128) << 8 * i;
       }
-      row[b * (block / 4) + w] = word;
+      row[b * (q8_0_block / 4) + w] = word;
     }
     const double exact[] = {static_cast<double>(scale)};
     const auto half = to_float64(from_float64(exact, DType::f16), DType::f16)[0];
@@ -209,7 +210,7 @@ Array random_kv_cache(Random& random, CacheType type, std::size_t heads, std::si
 
 namespace {
 
-std::vector<Sample> samples(Random& random, SampleSize size, bool pack) {
+std::vector<Sample> cache_samples(Random& random, SampleSize size, bool pack) {
   std::vector<Sample> list;
   struct Case {
     std::size_t heads, capacity, d, tokens;
@@ -219,7 +220,7 @@ std::vector<Sample> samples(Random& random, SampleSize size, bool pack) {
                          : std::vector<Case>{{1, 1, 2, 1}, {3, 17, 6, 5}, {2, 40, 16, 3}, {4, 9, 64, 9}};
   for (const auto& c : cases)
     for (const auto type : {CacheType::f32, CacheType::f16, CacheType::bf16, CacheType::q8_0}) {
-      if (type == CacheType::q8_0 && c.d % block != 0) continue;
+      if (type == CacheType::q8_0 && c.d % q8_0_block != 0) continue;
       const auto first = static_cast<std::uint32_t>(random.integer(0, c.capacity - c.tokens));
       list.push_back(
           {fmt::format("{} [{}, {}, {}], {} at {}", name_of(type), c.heads, c.capacity, c.d, c.tokens, first),
@@ -231,10 +232,10 @@ std::vector<Sample> samples(Random& random, SampleSize size, bool pack) {
   return list;
 }
 
-const Registration registered_pack{"kv_pack", "cache[head][first + t] = x[t][head]",
-                                   [](Random& r, SampleSize s) { return samples(r, s, true); }};
-const Registration registered_unpack{"kv_unpack", "cache to float32",
-                                     [](Random& r, SampleSize s) { return samples(r, s, false); }};
+const Registration kv_pack_registered{"kv_pack", "cache[head][first + t] = x[t][head]",
+                                      [](Random& r, SampleSize s) { return cache_samples(r, s, true); }};
+const Registration kv_unpack_registered{"kv_unpack", "cache to float32",
+                                        [](Random& r, SampleSize s) { return cache_samples(r, s, false); }};
 
 }  // namespace
 }  // namespace glassbox::gpu

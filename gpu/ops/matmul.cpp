@@ -23,9 +23,9 @@ Kernel kernel_named(std::string name, std::vector<SharedArray> shared = {}) {
           .shared = std::move(shared),
           .body = std::move(body)};
 }
-const Kernel row_kernel = kernel_named("matmul_row");
-const Kernel group_kernel = kernel_named("matmul_group");
-Kernel tile_kernel(unsigned side) {
+const Kernel matmul_row = kernel_named("matmul_row");
+const Kernel matmul_group = kernel_named("matmul_group");
+Kernel matmul_tile(unsigned side) {
   return kernel_named("matmul_tile", {{.name = "x_tile", .type = "vec4", .fixed = 16 * side},
                                       {.name = "w_tile", .type = "vec4", .fixed = 16 * side}});
 }
@@ -70,25 +70,23 @@ struct Matmul final : Primitive {
  private:
   void encode(CommandEncoder& encoder, const Array& x, const Array& w, const Array& y, std::size_t tokens,
               std::size_t rows, std::size_t first, std::size_t batch) const {
-    const auto u32 = [](std::size_t v) { return static_cast<std::uint32_t>(v); };
     const std::vector<ParamValue> params{u32(tokens), u32(rows), u32(first), batch > 1 ? u32(rows) : 0u};
-    const auto groups = [](std::size_t count, std::size_t each) {
-      return static_cast<std::uint32_t>((count + each - 1) / each);
-    };
     const auto [kind, size, each, rows_each] = variant.value_or(matmul_variant(encoder.device(), tokens, w.last()));
     switch (kind) {
       case MatmulVariant::Kernel::row:
-        return encoder.dispatch(row_kernel, {x, w}, {y}, params, {groups(rows, size), groups(tokens, each), u32(batch)},
+        return encoder.dispatch(matmul_row, {x, w}, {y}, params,
+                                {u32(divide_up(rows, size)), u32(divide_up(tokens, each)), u32(batch)},
                                 {.local_size = size, .constants = {{"TOKENS", static_cast<int>(each)}}});
       case MatmulVariant::Kernel::group:
         return encoder.dispatch(
-            group_kernel, {x, w}, {y}, params, {groups(rows, rows_each), groups(tokens, each), u32(batch)},
+            matmul_group, {x, w}, {y}, params,
+            {u32(divide_up(rows, rows_each)), u32(divide_up(tokens, each)), u32(batch)},
             {.local_size = size,
              .constants = {{"ROWS", static_cast<int>(rows_each)}, {"TOKENS", static_cast<int>(each)}}});
       case MatmulVariant::Kernel::tile: {
         const auto side = static_cast<unsigned>(std::lround(std::sqrt(size)));
-        return encoder.dispatch(tile_kernel(side), {x, w}, {y}, params,
-                                {groups(rows, 4 * side), groups(tokens, 4 * side), u32(batch)},
+        return encoder.dispatch(matmul_tile(side), {x, w}, {y}, params,
+                                {u32(divide_up(rows, 4 * side)), u32(divide_up(tokens, 4 * side)), u32(batch)},
                                 {.local_size = size, .constants = {{"SIDE", static_cast<int>(side)}}});
       }
     }
@@ -127,7 +125,7 @@ Array matmul(const Array& x, const Array& w, const std::optional<MatmulVariant>&
 
 namespace {
 
-const Registration registered{
+const Registration matmul_registered{
     "matmul", "x w^T", [](Random& random, SampleSize size) {
       struct Case {
         Shape x, w;

@@ -7,9 +7,7 @@
 namespace glassbox::gpu {
 namespace {
 
-std::uint32_t u32(std::size_t v) { return static_cast<std::uint32_t>(v); }
-
-const Kernel embedding_kernel{
+const Kernel packed_embedding_kernel{
     .name = "packed_embedding",
     .inputs = {"ids", "w"},
     .outputs = {"y"},
@@ -29,7 +27,7 @@ struct PackedEmbedding final : Primitive {
     const auto size = encoder.device().features().software ? 8u : 32u;
     for (std::size_t i = 0; i < panels.size(); ++i) {
       const auto& [layout, first] = panels[i];
-      encoder.dispatch(embedding_kernel, {in[0], in[1 + i]}, {out[0]},
+      encoder.dispatch(packed_embedding_kernel, {in[0], in[1 + i]}, {out[0]},
                        {u32(in[0].size()), u32(first), u32(layout.rows), u32(layout.tiles()), u32(layout.blocks()),
                         u32(layout.texel_rows(8) * 8), u32(layout.texel_rows(layout.blocks() % 8) * 8)},
                        encoder.flat_invocations(in[0].size() * layout.blocks(), size),

@@ -12,7 +12,6 @@
 namespace glassbox::gpu {
 namespace {
 
-std::uint32_t u32(std::size_t v) { return static_cast<std::uint32_t>(v); }
 std::size_t groups(std::size_t count, std::size_t each) { return (count + each - 1) / each; }
 
 Kernel group_kernel(const PackedVariant& variant, bool norm = false, bool residual = false) {

@@ -55,7 +55,7 @@ struct SumParts final : Primitive {
   }
 };
 
-void check(std::string_view op, const Array& parts) {
+void check_parts(std::string_view op, const Array& parts) {
   require(parts.ndim() >= 2 && parts.dtype() == DType::f32 && parts.size() > 0,
           "[{}] takes float32 [P, ..], received {} {}", op, name_of(parts.dtype()), parts.shape());
 }
@@ -63,7 +63,7 @@ void check(std::string_view op, const Array& parts) {
 }  // namespace
 
 Array sum_parts(const Array& parts, const Array& residual) {
-  check("sum_parts", parts);
+  check_parts("sum_parts", parts);
   Shape shape(parts.shape().begin() + 1, parts.shape().end());
   if (!residual) {
     if (parts.shape()[0] == 1) return parts.reshape(std::move(shape));
@@ -76,7 +76,7 @@ Array sum_parts(const Array& parts, const Array& residual) {
 }
 
 Array gated_silu(const Array& parts, std::size_t width) {
-  check("gated_silu", parts);
+  check_parts("gated_silu", parts);
   require(width > 0 && parts.last() == (width + 7) / 8 * 16,
           "[gated_silu] {} columns in eights beside their partners are {}, received {}", width, (width + 7) / 8 * 16,
           parts.shape());

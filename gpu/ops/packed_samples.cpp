@@ -52,10 +52,7 @@ std::vector<std::byte> random_blocks(Random& random, PackedFormat format, std::s
 
 namespace {
 
-constexpr PackedFormat all_formats[] = {PackedFormat::f32,  PackedFormat::f16,  PackedFormat::bf16, PackedFormat::q8_0,
-                                        PackedFormat::q4_0, PackedFormat::q4_k, PackedFormat::q5_k, PackedFormat::q6_k};
-
-const Registration registered{
+const Registration packed_matmul_registered{
     "packed_matmul", "x w^T, w as GGML's blocks", [](Random& random, SampleSize size) {
       struct Case {
         std::size_t tokens, rows, columns;
@@ -65,7 +62,7 @@ const Registration registered{
                              : std::vector<Case>{{1, 70, 288}, {5, 33, 96}};
       std::vector<Sample> samples;
       for (const auto& c : cases)
-        for (const auto format : all_formats) {
+        for (const auto format : packed_formats) {
           const std::size_t columns = columns_per_block(format) == 256 ? (c.columns + 255) / 256 * 256 : c.columns;
           const auto w = packed_from_bytes(format, c.rows, columns, random_blocks(random, format, c.rows, columns));
           samples.push_back({fmt::format("{} [{}, {}] x {}", name_of(format), c.rows, columns, c.tokens),
@@ -74,10 +71,10 @@ const Registration registered{
       return samples;
     }};
 
-const Registration registered_embedding{
+const Registration packed_embedding_registered{
     "packed_embedding", "table[ids], table as GGML's blocks", [](Random& random, SampleSize) {
       std::vector<Sample> samples;
-      for (const auto format : all_formats) {
+      for (const auto format : packed_formats) {
         const auto table = packed_from_bytes(format, 100, 512, random_blocks(random, format, 100, 512));
         samples.push_back({fmt::format("{} 5 of [100, 512]", name_of(format)),
                            [=, ids = random.indices({5}, 100)](Fusion) { return packed_embedding(ids, table); }});
@@ -85,7 +82,7 @@ const Registration registered_embedding{
       return samples;
     }};
 
-const Registration registered_sum{
+const Registration sum_parts_registered{
     "sum_parts", "sum over the first axis", [](Random& random, SampleSize size) {
       std::vector<Sample> samples;
       for (const auto& s : size == SampleSize::bench ? std::vector<Shape>{{8, 1, 4096}}
@@ -97,7 +94,7 @@ const Registration registered_sum{
       return samples;
     }};
 
-const Registration registered_gated{
+const Registration gated_silu_registered{
     "gated_silu", "silu(gate) up, of partial sums", [](Random& random, SampleSize size) {
       std::vector<Sample> samples;
       for (const auto& [parts, rows, width] :
@@ -110,7 +107,7 @@ const Registration registered_gated{
     }};
 
 /// What decode makes of a projection: a norm before, a residual or a gate after.
-const Registration registered_projection{
+const Registration packed_projection_registered{
     "packed_projection", "rms_norm, x w^T, residual or silu gate", [](Random& random, SampleSize size) {
       std::vector<Sample> samples;
       struct Case {

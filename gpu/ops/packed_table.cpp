@@ -23,8 +23,6 @@ constexpr std::pair<const char*, unsigned PackedVariant::*> fields[] = {
     {"local_size", &PackedVariant::local_size}, {"tokens", &PackedVariant::tokens},
     {"tiles", &PackedVariant::tiles},           {"rows", &PackedVariant::rows},
     {"vectors", &PackedVariant::vectors},       {"chunks", &PackedVariant::chunks}};
-constexpr PackedFormat formats[] = {PackedFormat::f32,  PackedFormat::f16,  PackedFormat::bf16, PackedFormat::q8_0,
-                                    PackedFormat::q4_0, PackedFormat::q4_k, PackedFormat::q5_k, PackedFormat::q6_k};
 
 std::string_view name_of(How kernel) {
   return std::find_if(std::begin(kernels), std::end(kernels), [&](const auto& k) { return k.second == kernel; })->first;
@@ -80,7 +78,7 @@ auto one_of(const Json& json, const char* key, const Names& names, const NameOf&
 }
 
 std::pair<PackedCase, PackedChoice> from_json(const Device& device, const Json& json) {
-  PackedCase of{one_of(json, "format", formats, [](PackedFormat format) { return gpu::name_of(format); }),
+  PackedCase of{one_of(json, "format", packed_formats, [](PackedFormat format) { return gpu::name_of(format); }),
                 count(json, "rows"), count(json, "columns"), count(json, "tokens")};
   require(json.contains("int8") && json["int8"].is_boolean(), "'int8' must be true or false");
   of.int8 = json["int8"];

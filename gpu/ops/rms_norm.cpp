@@ -62,7 +62,7 @@ struct RmsNormResidual final : Primitive {
   }
 };
 
-void check(std::string_view op, const Array& x, const Array& weight, float eps) {
+void check_norm(std::string_view op, const Array& x, const Array& weight, float eps) {
   require(x.ndim() >= 1 && x.size() > 0 && is_float(x.dtype()),
           "[{}] x must be a float array with elements and at least one axis, received {} {}", op, name_of(x.dtype()),
           x.shape());
@@ -75,14 +75,14 @@ void check(std::string_view op, const Array& x, const Array& weight, float eps) 
 }  // namespace
 
 Array rms_norm(const Array& x, const Array& weight, float eps, Fusion fusion) {
-  check("rms_norm", x, weight, eps);
+  check_norm("rms_norm", x, weight, eps);
   if (fusion == Fusion::off) return mul(mul(x, rsqrt(mean(square(x)), eps)), weight);
   return Array::make(x.shape(), x.dtype(), std::make_shared<RmsNorm>(eps), {x, weight});
 }
 
 std::pair<Array, Array> rms_norm_residual(const Array& x, const Array& residual, const Array& weight, float eps,
                                           Fusion fusion) {
-  check("rms_norm_residual", x, weight, eps);
+  check_norm("rms_norm_residual", x, weight, eps);
   require(residual.shape() == x.shape() && is_float(residual.dtype()),
           "[rms_norm_residual] residual must be {} as x, received {} {}", x.shape(), name_of(residual.dtype()),
           residual.shape());
@@ -97,7 +97,7 @@ std::pair<Array, Array> rms_norm_residual(const Array& x, const Array& residual,
 
 namespace {
 
-std::vector<Sample> samples(Random& random, SampleSize size, bool residual) {
+std::vector<Sample> norm_samples(Random& random, SampleSize size, bool residual) {
   std::vector<Sample> list;
   const auto shapes = size == SampleSize::bench ? std::vector<Shape>{{1, 4096}, {512, 4096}}
                                                 : std::vector<Shape>{{1, 1}, {3, 7}, {1, 64}, {2, 5, 130}, {4, 4096}};
@@ -115,10 +115,10 @@ std::vector<Sample> samples(Random& random, SampleSize size, bool residual) {
   return list;
 }
 
-const Registration registered{"rms_norm", "x / sqrt(mean(x^2) + eps) w",
-                              [](Random& r, SampleSize s) { return samples(r, s, false); }};
-const Registration registered_residual{"rms_norm_residual", "h = x + r; rms_norm(h)",
-                                       [](Random& r, SampleSize s) { return samples(r, s, true); }};
+const Registration rms_norm_registered{"rms_norm", "x / sqrt(mean(x^2) + eps) w",
+                                       [](Random& r, SampleSize s) { return norm_samples(r, s, false); }};
+const Registration rms_norm_residual_registered{"rms_norm_residual", "h = x + r; rms_norm(h)",
+                                                [](Random& r, SampleSize s) { return norm_samples(r, s, true); }};
 
 }  // namespace
 }  // namespace glassbox::gpu

@@ -11,14 +11,14 @@
 namespace glassbox::gpu {
 namespace {
 
-const Kernel kernel{
+const Kernel rope_kernel{
     .name = "rope",
     .inputs = {"x", "frequencies"},
     .outputs = {"y"},
     .params = {param<std::uint32_t>("rows"), param<std::uint32_t>("heads"), param<std::uint32_t>("first")},
     .body = shader_source("rope.comp")};
 
-constexpr double word = 4294967296.0;  // 2^32
+constexpr double two_to_32 = 4294967296.0;
 
 struct Rope final : Primitive {
   Rope(Dynamic position, RopePairing rope_pairing) : first(std::move(position)), pairing(rope_pairing) {}
@@ -28,7 +28,7 @@ struct Rope final : Primitive {
   std::string_view name() const override { return "rope"; }
   void eval_gpu(CommandEncoder& encoder, Inputs in, Outputs out) const override {
     const auto size = encoder.map_size();
-    encoder.dispatch(kernel, {in[0], in[1]}, {out[0]},
+    encoder.dispatch(rope_kernel, {in[0], in[1]}, {out[0]},
                      {static_cast<std::uint32_t>(in[0].rows()), static_cast<std::uint32_t>(in[0].shape()[1]), first},
                      encoder.flat_invocations(in[0].size() / 2, size),
                      {.local_size = size, .constants = {{"INTERLEAVED", pairing == RopePairing::interleaved}}});
@@ -55,7 +55,7 @@ struct Rope final : Primitive {
 double rope_angle(const Tensor64& frequencies, std::size_t pair, std::uint64_t position) {
   const auto turns = static_cast<std::uint64_t>(frequencies.values[2 * pair]) << 32 |
                      static_cast<std::uint64_t>(frequencies.values[2 * pair + 1]);
-  return 2 * std::numbers::pi * static_cast<double>(position * turns) / word / word;  // modulo 2^64, one turn
+  return 2 * std::numbers::pi * static_cast<double>(position * turns) / two_to_32 / two_to_32;  // modulo 2^64, one turn
 }
 
 Array rope_frequencies(std::span<const double> radians_per_position) {
@@ -64,9 +64,9 @@ Array rope_frequencies(std::span<const double> radians_per_position) {
     require(std::isfinite(radians) && radians >= 0, "[rope] frequencies must be finite and not negative, received {}",
             radians);
     const long double turns = std::fmod(radians / (2 * std::numbers::pi_v<long double>), 1.0L);
-    const long double high = std::floor(turns * word);
+    const long double high = std::floor(turns * two_to_32);
     words.push_back(static_cast<double>(high));
-    words.push_back(static_cast<double>(std::floor((turns * word - high) * word)));
+    words.push_back(static_cast<double>(std::floor((turns * two_to_32 - high) * two_to_32)));
   }
   return Array::from_values({radians_per_position.size(), 2}, DType::u32, words);
 }
@@ -82,7 +82,7 @@ Array rope(const Array& x, const Array& frequencies, const Dynamic& first, RopeP
 
 namespace {
 
-const Registration registered{
+const Registration rope_registered{
     "rope", "pairs of a head turned by position x frequency", [](Random& random, SampleSize size) {
       std::vector<Sample> samples;
       const auto shapes = size == SampleSize::bench ? std::vector<Shape>{{1, 32, 128}, {512, 32, 128}}

@@ -53,7 +53,6 @@ struct RopeKv final : Primitive {
   }
 
   void eval_gpu(CommandEncoder& encoder, Inputs in, Outputs out) const override {
-    const auto u32 = [](std::size_t v) { return static_cast<std::uint32_t>(v); };
     const std::size_t tokens = out[0].shape()[0], columns = out[0].last() / 4, kv_heads = in[2].shape()[0];
     const std::size_t k_units = k_type == CacheType::q8_0 ? columns / 8 : columns,
                       v_units = v_type == CacheType::q8_0 ? columns / 8 : columns;
@@ -169,7 +168,7 @@ QueriesAndCaches rope_kv(const Array& qkv, const Array& bias, const Array& frequ
 
 namespace {
 
-const Registration registered{
+const Registration rope_kv_registered{
     "rope_kv", "queries and keys turned, keys and values into their caches", [](Random& random, SampleSize size) {
       std::vector<Sample> samples;
       struct Case {

@@ -80,7 +80,7 @@ Array causal_mask(const Array& x, const Dynamic& first) {
 
 namespace {
 
-const Registration registered{
+const Registration softmax_registered{
     "softmax", "exp(x - max x) / sum", [](Random& random, SampleSize size) {
       std::vector<Sample> samples;
       const auto shapes = size == SampleSize::bench ? std::vector<Shape>{{32, 1024}, {1, 32000}}
@@ -92,7 +92,7 @@ const Registration registered{
       return samples;
     }};
 
-const Registration registered_mask{
+const Registration causal_mask_registered{
     "causal_mask", "-inf where key > position", [](Random& random, SampleSize size) {
       std::vector<Sample> samples;
       const auto shapes = size == SampleSize::bench ? std::vector<Shape>{{32, 64, 1024}}

@@ -51,7 +51,6 @@ struct TopK final : Primitive {
 
   std::string_view name() const override { return "top_k"; }
   void eval_gpu(CommandEncoder& encoder, Inputs in, Outputs out) const override {
-    const auto u32 = [](std::size_t v) { return static_cast<std::uint32_t>(v); };
     const auto size = group_size(encoder, in[0].last());
     const std::size_t passes = std::max<std::size_t>(most_iterations / (in[0].last() / 4 / size + 1), 1);
     for (std::size_t begin = 0; begin < k; begin += passes)
@@ -78,7 +77,7 @@ struct TopK final : Primitive {
   Tolerance tolerance(Inputs, Outputs) const override { return {.nmse = 0}; }
 };
 
-void check(std::string_view op, const Array& x) {
+void check_rows(std::string_view op, const Array& x) {
   require(x.ndim() >= 1 && is_float(x.dtype()) && x.size() > 0 && x.last() < (1u << 24),
           "[{}] takes a float array with rows of 1 to 2^24 - 1 elements, received {} {}", op, name_of(x.dtype()),
           x.shape());
@@ -87,12 +86,12 @@ void check(std::string_view op, const Array& x) {
 }  // namespace
 
 Array argmax(const Array& x) {
-  check("argmax", x);
+  check_rows("argmax", x);
   return Array::make({x.shape().begin(), x.shape().end() - 1}, DType::u32, std::make_shared<ArgMax>(), {x});
 }
 
 std::pair<Array, Array> top_k(const Array& x, std::size_t k) {
-  check("top_k", x);
+  check_rows("top_k", x);
   require(k >= 1 && k <= x.last(), "[top_k] k must be 1 to {} for x {}, received {}", x.last(), x.shape(), k);
   Shape shape = x.shape();
   shape.back() = k;
@@ -102,25 +101,25 @@ std::pair<Array, Array> top_k(const Array& x, std::size_t k) {
 
 namespace {
 
-std::vector<Shape> shapes(SampleSize size) {
+std::vector<Shape> sample_rows(SampleSize size) {
   return size == SampleSize::bench ? std::vector<Shape>{{1, 32000}}
                                    : std::vector<Shape>{{1, 1}, {3, 7}, {2, 5, 64}, {2, 5003}};
 }
 
-const Registration registered_argmax{
+const Registration argmax_registered{
     "argmax", "index of the largest", [](Random& random, SampleSize size) {
       std::vector<Sample> samples;
-      for (const auto& s : shapes(size))
+      for (const auto& s : sample_rows(size))
         for (const auto dtype : {DType::f32, DType::f16})
           samples.push_back({fmt::format("{} {}", name_of(dtype), s),
                              [=, x = random.normal(s, dtype)](Fusion) { return argmax(x); }});
       return samples;
     }};
 
-const Registration registered_top_k{
+const Registration top_k_registered{
     "top_k", "the k largest, in order", [](Random& random, SampleSize size) {
       std::vector<Sample> samples;
-      for (const auto& s : shapes(size))
+      for (const auto& s : sample_rows(size))
         for (const auto dtype : {DType::f32, DType::f16}) {
           const std::size_t k = size == SampleSize::bench ? 40 : random.integer(1, std::min<std::size_t>(s.back(), 40));
           samples.push_back({fmt::format("{} {} k {}", name_of(dtype), s, k),
