@@ -1,10 +1,10 @@
 #include "model/chat_session.h"
 
 #include <algorithm>
-#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "gpu/error.h"
+#include "model/conversation_rows.h"
 #include "model/sampling_json.h"
 #include "model/utf8.h"
 
@@ -12,11 +12,6 @@ namespace glassbox::model {
 namespace {
 
 using nlohmann::json;
-
-std::int64_t now() {
-  using namespace std::chrono;
-  return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
-}
 
 json to_json(const SamplingOptions& options, std::uint64_t seed) {
   auto settings = model::to_json(options);

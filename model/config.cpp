@@ -19,9 +19,9 @@ constexpr std::uint64_t most_elements = 1 << 24;  // of a width or a vocabulary
 constexpr std::uint64_t most_positions = 1 << 30;
 
 /// The keys of a JSON object of `file`; null counts as absent.
-class Fields {
+class ConfigFields {
  public:
-  Fields(const json& object, std::string file) : object_(object), file_(std::move(file)) {}
+  ConfigFields(const json& object, std::string file) : object_(object), file_(std::move(file)) {}
 
   const std::string& file() const { return file_; }
   const json* find(const char* key) const {
@@ -94,7 +94,7 @@ std::size_t head_dim_of(const std::string& file, std::size_t hidden_size, std::s
   return hidden_size / heads;
 }
 
-void require_supported(const Fields& config) {
+void require_supported(const ConfigFields& config) {
   const json* list = config.find("architectures");
   if (list != nullptr && !list->is_array()) config.refuse("architectures", "a list");
   const bool named = list != nullptr && !list->empty() && list->front().is_string();
@@ -113,16 +113,16 @@ void require_supported(const Fields& config) {
 
 /// Both styles: rope_parameters holds everything; before it, rope_theta stood beside a rope_scaling that could be null
 /// and called its rope_type "type".
-void read_rope(const Fields& config, ModelConfig& model) {
+void read_rope(const ConfigFields& config, ModelConfig& model) {
   const bool today = config.find("rope_parameters") != nullptr;
   const char* key = today ? "rope_parameters" : "rope_scaling";
   const json none = json::object();
   const json* given = config.find(key);
   if (given != nullptr && !given->is_object()) config.refuse(key, "an object");
-  const Fields rope(given ? *given : none, fmt::format("{}: {}", config.file(), key));
+  const ConfigFields rope(given ? *given : none, fmt::format("{}: {}", config.file(), key));
 
   model.rope_theta = rope.positive("rope_theta", config.positive("rope_theta", 10000.0));
-  for (const Fields& fields : {rope, config})
+  for (const ConfigFields& fields : {rope, config})
     if (fields.positive("partial_rotary_factor", 1.0) != 1.0) fields.refuse("partial_rotary_factor", "1");
 
   const auto type = rope.text("rope_type", rope.text("type", "default").c_str());
@@ -139,7 +139,7 @@ void read_rope(const Fields& config, ModelConfig& model) {
   model.rope_scaling.original_max_position_embeddings = rope.size("original_max_position_embeddings", most_positions);
 }
 
-void read_special_tokens(const Fields& fields, ModelConfig& model) {
+void read_special_tokens(const ConfigFields& fields, ModelConfig& model) {
   if (const auto bos = fields.token_ids("bos_token_id"); !bos.empty()) model.bos_token_id = bos.front();
   if (auto eos = fields.token_ids("eos_token_id"); !eos.empty()) model.eos_token_ids = std::move(eos);
 }
@@ -149,7 +149,7 @@ void read_special_tokens(const Fields& fields, ModelConfig& model) {
 ModelConfig config_from_hugging_face(const std::filesystem::path& directory) {
   const auto path = directory / "config.json";
   const json object = read_json(path);
-  const Fields config(object, path.string());
+  const ConfigFields config(object, path.string());
   require_supported(config);
 
   ModelConfig model{.architecture = "llama"};
@@ -171,7 +171,7 @@ ModelConfig config_from_hugging_face(const std::filesystem::path& directory) {
 
   read_special_tokens(config, model);
   if (const auto generation = directory / "generation_config.json"; file_exists(generation))
-    read_special_tokens(Fields(read_json(generation), generation.string()), model);
+    read_special_tokens(ConfigFields(read_json(generation), generation.string()), model);
   validate(model, config.file());
   return model;
 }

@@ -28,9 +28,9 @@ json to_json(const StoredMessage& message) {
 }
 
 /// Reads the fields of one object; errors name it as `where`.
-class Fields {
+class ImportFields {
  public:
-  Fields(const json& object, std::string where) : object_(object), where_(std::move(where)) {
+  ImportFields(const json& object, std::string where) : object_(object), where_(std::move(where)) {
     require(object.is_object(), "{}: expected an object, found {}", where_, object.type_name());
   }
 
@@ -93,7 +93,7 @@ json parse(std::string_view text) {
 }
 
 /// The message with the file's own ids still in id and parent.
-StoredMessage message_from(const Fields& fields) {
+StoredMessage message_from(const ImportFields& fields) {
   const auto state = message_state(fields.text("state"));
   require(state == MessageState::complete || state == MessageState::stopped,
           "{}: \"state\" must be \"complete\" or \"stopped\", found {}", fields.where(),
@@ -124,7 +124,7 @@ std::string ConversationStore::export_json(std::int64_t conversation) const {
 
 std::int64_t ConversationStore::import_json(std::string_view text) {
   const auto file = parse(text);
-  const Fields fields(file, "conversation import");
+  const ImportFields fields(file, "conversation import");
   require(fields.text("format") == format_name, "conversation import: \"format\" must be \"{}\", found {}", format_name,
           dump(fields.text("format")).substr(0, 40));
   require(fields.integer("version") == format_version, "conversation import: \"version\" must be {}, found {}",
@@ -137,7 +137,7 @@ std::int64_t ConversationStore::import_json(std::string_view text) {
                                                              .created = fields.integer("created"),
                                                              .updated = fields.integer("updated")});
   std::map<std::int64_t, std::int64_t> ids;  // of the file -> of the store
-  const auto stored_id = [&](const Fields& in, const char* name) -> std::optional<std::int64_t> {
+  const auto stored_id = [&](const ImportFields& in, const char* name) -> std::optional<std::int64_t> {
     const auto id = in.optional_integer(name);
     if (!id) return std::nullopt;
     const auto found = ids.find(*id);
@@ -145,7 +145,7 @@ std::int64_t ConversationStore::import_json(std::string_view text) {
     return found->second;
   };
   for (const auto& entry : fields.array("messages")) {
-    const Fields in(entry, fmt::format("conversation import: messages[{}]", ids.size()));
+    const ImportFields in(entry, fmt::format("conversation import: messages[{}]", ids.size()));
     auto message = message_from(in);
     message.conversation = conversation;
     message.parent = stored_id(in, "parent");

@@ -35,7 +35,7 @@ Streamed read_pieces(Database& database, std::int64_t message) {
   return streamed;
 }
 
-json read_json(const Database& database, const std::string& text) {
+json parse_stored(const Database& database, const std::string& text) {
   auto value = json::parse(text, nullptr, false);
   require(!value.is_discarded(), "{}: the settings of a message are not JSON", database.file().string());
   return value;
@@ -53,8 +53,8 @@ StoredMessage read_message(const Database& database, const Statement& row) {
           .created = row.integer(5),
           .state = *state,
           .tokens = row.words(7),
-          .sampling = read_json(database, row.text(8)),
-          .stats = read_json(database, row.text(9))};
+          .sampling = parse_stored(database, row.text(8)),
+          .stats = parse_stored(database, row.text(9))};
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ constexpr std::array<std::string_view, 13> type_names{"u8",   "i8",     "u16",  
 constexpr std::array<std::size_t, 13> type_bytes{1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 std::size_t index_of(GgufType type) { return static_cast<std::size_t>(type); }
 constexpr int deepest_array = 4;
-constexpr std::uint32_t highest_rank = 4;  // GGML_MAX_DIMS
+constexpr std::uint32_t most_dimensions = 4;  // GGML_MAX_DIMS
 constexpr std::size_t shortest_name = 1, longest_name = 1024;
 
 /// Blocks of the GGML tensor types (ggml.c, type_traits). Types without a StorageType are here for their size: a file
@@ -192,7 +192,8 @@ TensorHeader read_tensor_header(Cursor& cursor, const std::string& file, std::si
   const std::string what = "tensor " + in_quotes(stored_name);
   TensorHeader header{hugging_face_name(stored_name), nullptr, {}, 0, 0};
   const auto rank = cursor.number<std::uint32_t>(what);
-  require(rank <= highest_rank, "{}: {} has {} dimensions, at most {} are allowed", file, what, rank, highest_rank);
+  require(rank <= most_dimensions, "{}: {} has {} dimensions, at most {} are allowed", file, what, rank,
+          most_dimensions);
   for (std::uint32_t d = 0; d < rank; ++d) header.shape.push_back(cursor.number<std::uint64_t>(what));
   std::ranges::reverse(header.shape);  // the file has the innermost first
 

@@ -10,8 +10,6 @@
 namespace glassbox::model::jinja {
 namespace {
 
-constexpr std::string_view whitespace = " \t\n\r\f\v";
-
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_name_start(char c) { return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 

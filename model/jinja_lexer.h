@@ -6,6 +6,9 @@
 
 namespace glassbox::model::jinja {
 
+/// What separates words: of the template, and for str.split.
+inline constexpr std::string_view whitespace = " \t\n\r\f\v";
+
 enum class TokenKind {
   text,
   output_begin,

@@ -2,6 +2,7 @@
 
 #include "gpu/error.h"
 #include "model/jinja_builtins.h"
+#include "model/jinja_lexer.h"
 
 namespace glassbox::model::jinja {
 namespace {
@@ -24,7 +25,6 @@ Value split(Heap& heap, const std::string& text, const Arguments& arguments) {
       add(rest.substr(0, at));
     add(rest);
   } else {
-    constexpr std::string_view whitespace = " \t\n\r\f\v";
     while (true) {
       rest.remove_prefix(std::min(rest.find_first_not_of(whitespace), rest.size()));
       if (rest.empty()) break;

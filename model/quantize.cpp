@@ -21,7 +21,6 @@ template <class T>
 void store(std::byte* to, T value) {
   std::memcpy(to, &value, sizeof(T));
 }
-void store_half(std::byte* to, float value) { store(to, Eigen::half(value)); }
 /// Reciprocal; 0 for a step of 0, or so small that it has none.
 float inverse(float d) { return std::isfinite(1 / d) ? 1 / d : 0; }
 
@@ -34,7 +33,7 @@ void q8_0(const float* x, std::byte* block) {
   float largest = 0;
   for (int j = 0; j < 32; ++j) largest = std::max(largest, std::fabs(x[j]));
   const float d = largest / 127, id = inverse(d);
-  store_half(block, d);
+  store(block, Eigen::half(d));
   for (int j = 0; j < 32; ++j) store(block + 2 + j, static_cast<std::int8_t>(std::round(x[j] * id)));
 }
 
@@ -56,7 +55,7 @@ std::uint32_t pack_symmetric(const float* x, std::byte* scale, std::byte* nibble
   for (int j = 0; j < 32; ++j)
     if (std::fabs(x[j]) > std::fabs(extreme)) extreme = x[j];
   const float d = extreme / static_cast<float>(-levels / 2), id = inverse(d);
-  store_half(scale, d);
+  store(scale, Eigen::half(d));
   return pack(nibbles, [&](int j) {
     return std::min(levels - 1, static_cast<int>(x[j] * id + (static_cast<float>(levels) / 2 + 0.5F)));
   });
@@ -66,8 +65,8 @@ std::uint32_t pack_symmetric(const float* x, std::byte* scale, std::byte* nibble
 std::uint32_t pack_from_min(const float* x, std::byte* scale_and_min, std::byte* nibbles, int levels) {
   const float min = *std::min_element(x, x + 32), max = *std::max_element(x, x + 32);
   const float d = (max - min) / static_cast<float>(levels - 1), id = inverse(d);
-  store_half(scale_and_min, d);
-  store_half(scale_and_min + 2, min);
+  store(scale_and_min, Eigen::half(d));
+  store(scale_and_min + 2, Eigen::half(min));
   return pack(nibbles, [&](int j) { return std::min(levels - 1, static_cast<int>((x[j] - min) * id + 0.5F)); });
 }
 
@@ -77,34 +76,35 @@ void q4_1(const float* x, std::byte* block) { pack_from_min(x, block, block + 4,
 void q5_1(const float* x, std::byte* block) { store(block + 4, pack_from_min(x, block, block + 8, 32)); }
 
 template <void (*block)(const float*, std::byte*)>
-void each(std::span<const float> values, std::size_t elements, std::span<std::byte> out, std::size_t block_bytes) {
+void quantize_each(std::span<const float> values, std::size_t elements, std::span<std::byte> out,
+                   std::size_t block_bytes) {
   for (std::size_t b = 0; b < values.size() / elements; ++b) block(&values[b * elements], &out[b * block_bytes]);
 }
 
-decltype(&each<q8_0>) function_of(StorageType type) {
+decltype(&quantize_each<q8_0>) quantizer_of(StorageType type) {
   switch (type) {
     case StorageType::f32:
-      return each<narrow<float>>;
+      return quantize_each<narrow<float>>;
     case StorageType::f16:
-      return each<narrow<Eigen::half>>;
+      return quantize_each<narrow<Eigen::half>>;
     case StorageType::bf16:
-      return each<narrow<Eigen::bfloat16>>;
+      return quantize_each<narrow<Eigen::bfloat16>>;
     case StorageType::q8_0:
-      return each<q8_0>;
+      return quantize_each<q8_0>;
     case StorageType::q4_0:
-      return each<q4_0>;
+      return quantize_each<q4_0>;
     case StorageType::q4_1:
-      return each<q4_1>;
+      return quantize_each<q4_1>;
     case StorageType::q5_0:
-      return each<q5_0>;
+      return quantize_each<q5_0>;
     case StorageType::q5_1:
-      return each<q5_1>;
+      return quantize_each<q5_1>;
     case StorageType::q4_k:
-      return each<quantize_q4_k>;
+      return quantize_each<quantize_q4_k>;
     case StorageType::q5_k:
-      return each<quantize_q5_k>;
+      return quantize_each<quantize_q5_k>;
     case StorageType::q6_k:
-      return each<quantize_q6_k>;
+      return quantize_each<quantize_q6_k>;
     default:
       break;
   }
@@ -126,7 +126,7 @@ float largest_magnitude(StorageType type) {
 std::span<const StorageType> quantizable_types() { return types; }
 
 std::vector<std::byte> quantize(StorageType type, std::span<const float> values) {
-  const auto quantize_blocks = function_of(type);
+  const auto quantize_blocks = quantizer_of(type);
   const std::size_t elements = elements_per_block(type), block_bytes = bytes_per_block(type);
   require(values.size() % elements == 0, "[quantize] {} values are no whole number of {} blocks of {}", values.size(),
           name_of(type), elements);

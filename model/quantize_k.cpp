@@ -20,7 +20,7 @@ Eigen::half stored_step(float d) {
 }
 
 /// Reciprocal, or 0 for steps so small that float16 has none of them.
-float inverse(float step) { return std::fabs(step) > 1e-30F ? 1 / step : 0; }
+float step_inverse(float step) { return std::fabs(step) > 1e-30F ? 1 / step : 0; }
 
 template <class Values>
 auto rounded(const Values& nonnegative) {
@@ -38,7 +38,7 @@ struct Affine {
 
 template <int levels>
 Group quants(const Group& x, Affine a) {
-  return rounded(((x + a.min) * inverse(a.scale)).max(0.0F).min(float(levels - 1)));
+  return rounded(((x + a.min) * step_inverse(a.scale)).max(0.0F).min(float(levels - 1)));
 }
 template <int levels>
 float squared_error(const Group& x, Affine a) {
@@ -88,7 +88,7 @@ struct AffineBlock {
 template <int levels>
 AffineBlock with_steps(const Groups& x, float d, float dmin, const Codes& scales, const Codes& mins) {
   AffineBlock block{.d = stored_step(d), .dmin = stored_step(dmin)};
-  const float per_d = inverse(float(block.d)), per_dmin = inverse(float(block.dmin));
+  const float per_d = step_inverse(float(block.d)), per_dmin = step_inverse(float(block.dmin));
   for (int j = 0; j < 8; ++j) {
     const float scale = std::round(scales[j] * per_d), min = std::round(mins[j] * per_dmin);
     float best = -1;
@@ -164,7 +164,9 @@ using Group16 = Eigen::Array<float, 16, 1>;
 using Groups16 = Eigen::Array<float, 16, 16>;
 using Codes16 = Eigen::Array<float, 1, 16>;
 
-Group16 quants(const Group16& x, float scale) { return rounded((x * inverse(scale) + 32).max(0.0F).min(63.0F)) - 32; }
+Group16 quants(const Group16& x, float scale) {
+  return rounded((x * step_inverse(scale) + 32).max(0.0F).min(63.0F)) - 32;
+}
 float squared_error(const Group16& x, float scale) { return (quants(x, scale) * scale - x).square().sum(); }
 
 float fit(const Group16& x) {
@@ -190,7 +192,7 @@ struct SymmetricBlock {
 
 SymmetricBlock with_step(const Groups16& x, float d, const Codes16& scales) {
   SymmetricBlock block{.d = stored_step(d)};
-  const float per_d = inverse(float(block.d));
+  const float per_d = step_inverse(float(block.d));
   for (int j = 0; j < 16; ++j) {
     const float nearest = std::round(scales[j] * per_d);
     float best = -1;

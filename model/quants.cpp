@@ -184,48 +184,49 @@ void mxfp4(const std::byte* block, float* out) {
 
 /// `block` for each block of `bytes`.
 template <void (*block)(const std::byte*, float*)>
-void each(std::span<const std::byte> bytes, std::size_t block_bytes, std::span<float> out, std::size_t elements) {
+void dequantize_each(std::span<const std::byte> bytes, std::size_t block_bytes, std::span<float> out,
+                     std::size_t elements) {
   for (std::size_t b = 0; b < out.size() / elements; ++b) block(&bytes[b * block_bytes], &out[b * elements]);
 }
 
-decltype(&each<q8_0>) function_of(StorageType type) {
+decltype(&dequantize_each<q8_0>) dequantizer_of(StorageType type) {
   switch (type) {
     case StorageType::f32:
-      return each<widen<float>>;
+      return dequantize_each<widen<float>>;
     case StorageType::f16:
-      return each<widen<Eigen::half>>;
+      return dequantize_each<widen<Eigen::half>>;
     case StorageType::bf16:
-      return each<widen<Eigen::bfloat16>>;
+      return dequantize_each<widen<Eigen::bfloat16>>;
     case StorageType::q8_0:
-      return each<q8_0>;
+      return dequantize_each<q8_0>;
     case StorageType::q4_0:
-      return each<q4_0>;
+      return dequantize_each<q4_0>;
     case StorageType::q4_1:
-      return each<q4_1>;
+      return dequantize_each<q4_1>;
     case StorageType::q5_0:
-      return each<q5_0>;
+      return dequantize_each<q5_0>;
     case StorageType::q5_1:
-      return each<q5_1>;
+      return dequantize_each<q5_1>;
     case StorageType::q2_k:
-      return each<q2_k>;
+      return dequantize_each<q2_k>;
     case StorageType::q3_k:
-      return each<q3_k>;
+      return dequantize_each<q3_k>;
     case StorageType::q4_k:
-      return each<q4_k>;
+      return dequantize_each<q4_k>;
     case StorageType::q5_k:
-      return each<q5_k>;
+      return dequantize_each<q5_k>;
     case StorageType::q6_k:
-      return each<q6_k>;
+      return dequantize_each<q6_k>;
     case StorageType::iq4_nl:
-      return each<iq4_nl>;
+      return dequantize_each<iq4_nl>;
     case StorageType::iq4_xs:
-      return each<iq4_xs>;
+      return dequantize_each<iq4_xs>;
     case StorageType::tq1_0:
-      return each<tq1_0>;
+      return dequantize_each<tq1_0>;
     case StorageType::tq2_0:
-      return each<tq2_0>;
+      return dequantize_each<tq2_0>;
     case StorageType::mxfp4:
-      return each<mxfp4>;
+      return dequantize_each<mxfp4>;
   }
   fail("unknown storage type {}", static_cast<int>(type));
 }
@@ -237,7 +238,7 @@ void dequantize(StorageType type, std::span<const std::byte> bytes, std::span<fl
   const std::size_t blocks = out.size() / elements;
   require(out.size() % elements == 0 && bytes.size() / block_bytes == blocks && bytes.size() % block_bytes == 0,
           "[dequantize] {} bytes of {} do not hold {} values", bytes.size(), name_of(type), out.size());
-  function_of(type)(bytes, block_bytes, out, elements);
+  dequantizer_of(type)(bytes, block_bytes, out, elements);
 }
 
 std::vector<float> dequantize(const TensorInfo& tensor) {

@@ -8,8 +8,8 @@ namespace {
 double shortest(float value) { return std::stod(fmt::format("{}", value)); }
 
 template <class T>
-void take(const nlohmann::json& json, const char* name, T& value) {
-  if (const auto found = json.find(name); found != json.end() && found->is_number()) value = found->get<T>();
+void take(const nlohmann::json& settings, const char* name, T& value) {
+  if (const auto found = settings.find(name); found != settings.end() && found->is_number()) value = found->get<T>();
 }
 
 }  // namespace
@@ -26,17 +26,17 @@ nlohmann::json to_json(const SamplingOptions& options) {
           {"frequency_penalty", shortest(options.frequency_penalty)}};
 }
 
-SamplingOptions sampling_from_json(const nlohmann::json& json) {
+SamplingOptions sampling_from_json(const nlohmann::json& settings) {
   SamplingOptions options;
-  take(json, "temperature", options.temperature);
-  take(json, "top_k", options.top_k);
-  take(json, "top_p", options.top_p);
-  take(json, "min_p", options.min_p);
-  take(json, "typical_p", options.typical_p);
-  take(json, "repeat_last_n", options.repeat_last_n);
-  take(json, "repeat_penalty", options.repeat_penalty);
-  take(json, "presence_penalty", options.presence_penalty);
-  take(json, "frequency_penalty", options.frequency_penalty);
+  take(settings, "temperature", options.temperature);
+  take(settings, "top_k", options.top_k);
+  take(settings, "top_p", options.top_p);
+  take(settings, "min_p", options.min_p);
+  take(settings, "typical_p", options.typical_p);
+  take(settings, "repeat_last_n", options.repeat_last_n);
+  take(settings, "repeat_penalty", options.repeat_penalty);
+  take(settings, "presence_penalty", options.presence_penalty);
+  take(settings, "frequency_penalty", options.frequency_penalty);
   try {
     options.validate();
     return options;
