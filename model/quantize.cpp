@@ -13,9 +13,9 @@
 namespace glassbox::model {
 namespace {
 
-constexpr std::array<StorageType, 11> types{StorageType::f32,  StorageType::f16,  StorageType::bf16, StorageType::q8_0,
-                                            StorageType::q4_0, StorageType::q4_1, StorageType::q5_0, StorageType::q5_1,
-                                            StorageType::q4_k, StorageType::q5_k, StorageType::q6_k};
+constexpr std::array<StorageType, 11> writable_types{
+    StorageType::f32,  StorageType::f16,  StorageType::bf16, StorageType::q8_0, StorageType::q4_0, StorageType::q4_1,
+    StorageType::q5_0, StorageType::q5_1, StorageType::q4_k, StorageType::q5_k, StorageType::q6_k};
 
 template <class T>
 void store(std::byte* to, T value) {
@@ -109,7 +109,7 @@ decltype(&quantize_each<q8_0>) quantizer_of(StorageType type) {
       break;
   }
   std::vector<std::string_view> names;
-  for (const auto writable : types) names.push_back(name_of(writable));
+  for (const auto writable : writable_types) names.push_back(name_of(writable));
   fail("[quantize] {} is only read, expected one of {}", name_of(type), fmt::join(names, ", "));
 }
 
@@ -123,7 +123,7 @@ float largest_magnitude(StorageType type) {
 
 }  // namespace
 
-std::span<const StorageType> quantizable_types() { return types; }
+std::span<const StorageType> quantizable_types() { return writable_types; }
 
 std::vector<std::byte> quantize(StorageType type, std::span<const float> values) {
   const auto quantize_blocks = quantizer_of(type);

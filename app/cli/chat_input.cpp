@@ -21,7 +21,7 @@ std::atomic<int> write_end = -1;
 void on_interrupt(int) {
   const int saved = errno;
   const char press = 'i';
-  [[maybe_unused]] const auto written = write(write_end, &press, 1);
+  [[maybe_unused]] const auto written = ::write(write_end, &press, 1);
   errno = saved;
 }
 

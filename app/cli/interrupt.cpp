@@ -11,20 +11,20 @@ namespace glassbox::app {
 namespace {
 
 // A signal handler may not touch a stop_source: it writes to a pipe that a thread waits at.
-std::atomic<int> write_end = -1;
+std::atomic<int> watched_pipe = -1;
 
-void on_interrupt(int) {
+void write_press(int) {
   const char press = 'i';
-  [[maybe_unused]] const auto written = write(write_end, &press, 1);
+  [[maybe_unused]] const auto written = ::write(watched_pipe, &press, 1);
 }
 
 }  // namespace
 
 InterruptGuard::InterruptGuard() {
   require(pipe(pipe_) == 0, "cannot make a pipe for Ctrl+C");
-  write_end = pipe_[1];
+  watched_pipe = pipe_[1];
   struct sigaction action {};
-  action.sa_handler = on_interrupt;
+  action.sa_handler = write_press;
   action.sa_flags = SA_RESTART;
   sigaction(SIGINT, &action, &before_);
   waiter_ = std::thread([this] {
@@ -39,7 +39,7 @@ InterruptGuard::InterruptGuard() {
 InterruptGuard::~InterruptGuard() {
   sigaction(SIGINT, &before_, nullptr);
   const char quit = 'q';
-  [[maybe_unused]] const auto written = write(pipe_[1], &quit, 1);
+  [[maybe_unused]] const auto written = ::write(pipe_[1], &quit, 1);
   waiter_.join();
   close(pipe_[0]);
   close(pipe_[1]);

@@ -15,8 +15,6 @@ namespace {
 constexpr std::array<const char*, 3> examples{"Tell me a story about a small boat.", "What is the capital of France?",
                                               "Write a haiku about glass."};
 
-bool pressed(ImGuiKey key) { return ImGui::IsKeyPressed(ImGui::GetKeyIndex(key)); }
-
 void centred(const char* text, ImFont* font, const ImVec4& colour) {
   ImGui::PushFont(font);
   const float wrap = ImGui::GetContentRegionAvail().x;

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int most_lines = 8;
 constexpr float nearly_full = 0.8F, full = 0.95F;
-constexpr float button_width = 76;  // units of layout
+constexpr float composer_button_width = 76;  // units of layout
 
 float meter_height() { return std::round(ImGui::GetFontSize() * 1.5F); }
 
@@ -47,7 +47,7 @@ std::string reason_not_to_ask(const Frame& frame) {
 }
 
 float Composer::box_width(float width, const Frame& frame) const {
-  return std::max(width - button_width * frame.scale - ImGui::GetStyle().ItemSpacing.x, 60.0F);
+  return std::max(width - composer_button_width * frame.scale - ImGui::GetStyle().ItemSpacing.x, 60.0F);
 }
 
 float Composer::height(float width, const Frame& frame) {
@@ -78,7 +78,7 @@ void Composer::draw_work(float width, Frame& frame) const {
   ImGui::AlignTextToFramePadding();
   ImGui::TextUnformatted(what.c_str());
   const float bar_left = std::round(std::min(180 * frame.scale, width * 0.35F));
-  const float bar_right = width - (cancel ? (button_width + 8) * frame.scale : 0);
+  const float bar_right = width - (cancel ? (composer_button_width + 8) * frame.scale : 0);
   if (bar_right > bar_left + 20) {
     ImGui::SetCursorScreenPos({at.x + bar_left, at.y});
     const float part =
@@ -90,9 +90,9 @@ void Composer::draw_work(float width, Frame& frame) const {
     ImGui::PopStyleColor();
   }
   if (!cancel) return;
-  ImGui::SetCursorScreenPos({at.x + width - button_width * frame.scale, at.y});
+  ImGui::SetCursorScreenPos({at.x + width - composer_button_width * frame.scale, at.y});
   ImGui::BeginDisabled(now.stopping);
-  if (ImGui::Button("Cancel", {button_width * frame.scale, 0})) frame.worker.stop();
+  if (ImGui::Button("Cancel", {composer_button_width * frame.scale, 0})) frame.worker.stop();
   ImGui::EndDisabled();
 }
 
@@ -155,8 +155,8 @@ Composer::Event Composer::draw(float width, Frame& frame) {
       box_.draw("composer", inner, frame, most_lines, now.model ? "Ask something" : "Open a model to ask it something");
   Event event{.edit_last = typed.up_in_empty};
   const bool blank = box_.edit.text().find_first_not_of(" \t\n") == std::string::npos;
-  ImGui::SetCursorScreenPos({at.x + width - button_width * scale, at.y + box_height - one_line});
-  const ImVec2 button(button_width * scale, one_line);
+  ImGui::SetCursorScreenPos({at.x + width - composer_button_width * scale, at.y + box_height - one_line});
+  const ImVec2 button(composer_button_width * scale, one_line);
   if (is_answering(now)) {
     ImGui::BeginDisabled(now.stopping);
     if (ImGui::Button("Stop", button)) frame.worker.stop();

@@ -9,20 +9,14 @@
 namespace glassbox::app::ui {
 namespace {
 
-void heading(const Frame& frame, const char* text) {
+void spaced_heading(const Frame& frame, const char* text) {
   ImGui::Dummy({0, 4 * frame.scale});
   ImGui::PushFont(frame.fonts.bold);
   ImGui::TextUnformatted(text);
   ImGui::PopFont();
 }
 
-constexpr ImGuiTableFlags table_flags = ImGuiTableFlags_RowBg | ImGuiTableFlags_PadOuterX;
-
-void wrapped(const ImVec4& ink, const std::string& text) {
-  ImGui::PushTextWrapPos(0);
-  ImGui::TextColored(ink, "%s", text.c_str());
-  ImGui::PopTextWrapPos();
-}
+constexpr ImGuiTableFlags device_table_flags = ImGuiTableFlags_RowBg | ImGuiTableFlags_PadOuterX;
 
 }  // namespace
 
@@ -76,11 +70,11 @@ void DevicePanel::draw_driver(const Frame& frame, const live::DeviceCard& card) 
 }
 
 void DevicePanel::draw_load_paths(const Frame& frame, const live::DeviceCard& card) {
-  heading(frame, "How kernels read their inputs");
+  spaced_heading(frame, "How kernels read their inputs");
   static constexpr const char* names[] = {"storage buffer", "image", "texel buffer"};
   const double best = *std::max_element(card.load_path_speed.begin(), card.load_path_speed.end());
   if (best <= 0) muted(frame, "The speeds were not measured: the path was given by hand, or there is only one.");
-  if (!ImGui::BeginTable("paths", 3, table_flags)) return;
+  if (!ImGui::BeginTable("paths", 3, device_table_flags)) return;
   ImGui::TableSetupColumn("path", ImGuiTableColumnFlags_WidthFixed, 170 * frame.scale);
   ImGui::TableSetupColumn("speed", ImGuiTableColumnFlags_WidthFixed, 80 * frame.scale);
   ImGui::TableSetupColumn("bar", ImGuiTableColumnFlags_WidthStretch);
@@ -106,7 +100,7 @@ void DevicePanel::draw_load_paths(const Frame& frame, const live::DeviceCard& ca
 }
 
 void DevicePanel::draw_features(const Frame& frame, const live::DeviceCard& card) {
-  heading(frame, "Features");
+  spaced_heading(frame, "Features");
   struct Row {
     const char* name;
     bool has;
@@ -127,7 +121,7 @@ void DevicePanel::draw_features(const Frame& frame, const live::DeviceCard& card
       {"Program binaries", f.program_binary, "Compiled kernels are kept on disk: the next start is fast.",
        "Every start compiles all kernels again."},
   };
-  if (!ImGui::BeginTable("features", 3, table_flags)) return;
+  if (!ImGui::BeginTable("features", 3, device_table_flags)) return;
   ImGui::TableSetupColumn("feature", ImGuiTableColumnFlags_WidthFixed, 140 * frame.scale);
   ImGui::TableSetupColumn("has", ImGuiTableColumnFlags_WidthFixed, 40 * frame.scale);
   ImGui::TableSetupColumn("meaning", ImGuiTableColumnFlags_WidthStretch);
@@ -144,7 +138,7 @@ void DevicePanel::draw_features(const Frame& frame, const live::DeviceCard& card
 }
 
 void DevicePanel::draw_functions(Frame& frame, const live::DeviceCard& card) {
-  heading(frame, "Accuracy of built-in functions");
+  spaced_heading(frame, "Accuracy of built-in functions");
   if (card.functions.empty())
     muted(frame, "Not measured yet. OpenGL ES bounds these errors loosely; each driver has its own.");
   ImGui::BeginDisabled(frame.now.busy() || !frame.now.model);
@@ -154,7 +148,7 @@ void DevicePanel::draw_functions(Frame& frame, const live::DeviceCard& card) {
   hint(frame, !frame.now.model   ? "Open a model first."
               : frame.now.busy() ? "The engine is busy: wait or stop it first."
                                  : "Compares each function with float64 over its usual range.");
-  if (card.functions.empty() || !ImGui::BeginTable("functions", 3, table_flags)) return;
+  if (card.functions.empty() || !ImGui::BeginTable("functions", 3, device_table_flags)) return;
   ImGui::TableSetupColumn("function", ImGuiTableColumnFlags_WidthFixed, 140 * frame.scale);
   ImGui::TableSetupColumn("max ulp", ImGuiTableColumnFlags_WidthFixed, 100 * frame.scale);
   ImGui::TableSetupColumn("over", ImGuiTableColumnFlags_WidthStretch);
@@ -187,7 +181,7 @@ void DevicePanel::draw_limits(const live::DeviceCard& card) {
       {"Texels in a texel buffer", l.texel_buffer_texels ? with_thousands(l.texel_buffer_texels) : "none"},
       {"Alignment of storage ranges", byte_size(l.ssbo_alignment)},
       {"Alignment of uniform ranges", byte_size(l.ubo_alignment)}};
-  if (!ImGui::BeginTable("limits", 2, table_flags)) return;
+  if (!ImGui::BeginTable("limits", 2, device_table_flags)) return;
   ImGui::TableSetupColumn("limit", ImGuiTableColumnFlags_WidthFixed, ImGui::GetFontSize() * 16);
   ImGui::TableSetupColumn("value", ImGuiTableColumnFlags_WidthStretch);
   for (const auto& [name, value] : rows) {

@@ -53,4 +53,7 @@ struct Frame {
   ImVec4 colour_of(const std::string& kernel) const;
 };
 
+/// Whether the key goes down in this frame, or repeats.
+inline bool pressed(ImGuiKey key) { return ImGui::IsKeyPressed(ImGui::GetKeyIndex(key)); }
+
 }  // namespace glassbox::app::ui

@@ -28,7 +28,7 @@ const char* age_of(std::int64_t milliseconds) {
   return then > today - 7 ? "This week" : "Earlier";
 }
 
-std::string home() {
+std::string home_or_nothing() {
   const char* directory = std::getenv("HOME");
   return directory ? directory : "";
 }
@@ -78,7 +78,7 @@ void HistoryPanel::draw(Frame& frame) {
     Landmarks::mark("undo");
   }
   if (ImGui::Button("Import...", {width, 0})) {
-    file_ = home() + "/";
+    file_ = home_or_nothing() + "/";
     open_import_ = true;
   }
   draw_file_popup(frame);
@@ -121,7 +121,7 @@ void HistoryPanel::draw_menu(Frame& frame, const model::Conversation& conversati
   }
   if (ImGui::MenuItem("Export as JSON...")) {
     exporting_ = conversation.id;
-    file_ = fmt::format("{}/conversation-{}.json", home(), conversation.id);
+    file_ = fmt::format("{}/conversation-{}.json", home_or_nothing(), conversation.id);
     open_export_ = true;
   }
   if (ImGui::MenuItem("Delete")) frame.worker.remove(conversation.id);

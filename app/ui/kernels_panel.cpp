@@ -12,10 +12,10 @@ namespace {
 
 using Scope = ProfileChoice::Scope;
 
-constexpr ImGuiTableFlags table_flags = ImGuiTableFlags_ScrollY | ImGuiTableFlags_RowBg | ImGuiTableFlags_Resizable |
-                                        ImGuiTableFlags_Sortable | ImGuiTableFlags_SortMulti |
-                                        ImGuiTableFlags_Hideable | ImGuiTableFlags_Reorderable |
-                                        ImGuiTableFlags_NoBordersInBodyUntilResize | ImGuiTableFlags_PadOuterX;
+constexpr ImGuiTableFlags kernels_table_flags =
+    ImGuiTableFlags_ScrollY | ImGuiTableFlags_RowBg | ImGuiTableFlags_Resizable | ImGuiTableFlags_Sortable |
+    ImGuiTableFlags_SortMulti | ImGuiTableFlags_Hideable | ImGuiTableFlags_Reorderable |
+    ImGuiTableFlags_NoBordersInBodyUntilResize | ImGuiTableFlags_PadOuterX;
 
 }  // namespace
 
@@ -134,7 +134,7 @@ void KernelsPanel::draw_table(Frame& frame, float height) {
     needed += info_of(static_cast<KernelColumn>(i)).width * digit + 2 * ImGui::GetStyle().CellPadding.x;
   // In a narrow window it scrolls sideways under the names.
   const bool narrow = ImGui::GetContentRegionAvail().x < needed;
-  const auto flags = table_flags | (narrow ? ImGuiTableFlags_ScrollX : 0);
+  const auto flags = kernels_table_flags | (narrow ? ImGuiTableFlags_ScrollX : 0);
   if (!ImGui::BeginTable(narrow ? "kernels, narrow" : "kernels", kernel_columns, flags, {0, height})) return;
   ImGui::TableSetupScrollFreeze(1, 1);
   for (std::size_t i = 0; i < kernel_columns; ++i) {
@@ -227,7 +227,7 @@ void KernelsPanel::draw_comparison(Frame& frame, float height) {
   ImGui::AlignTextToFramePadding();
   muted(frame, fmt::format("then: {}; {}", counted(stored_->runs, "step"), text_of(stored_->choice)));
   height -= ImGui::GetCursorPosY() - before;
-  const auto flags = table_flags & ~(ImGuiTableFlags_Sortable | ImGuiTableFlags_SortMulti);
+  const auto flags = kernels_table_flags & ~(ImGuiTableFlags_Sortable | ImGuiTableFlags_SortMulti);
   if (!ImGui::BeginTable("comparison", 5, flags, {0, std::max(height, 60 * frame.scale)})) return;
   const float digit = ImGui::CalcTextSize("0").x;
   ImGui::TableSetupScrollFreeze(0, 1);

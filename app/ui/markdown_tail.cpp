@@ -6,13 +6,13 @@
 namespace glassbox::app::ui {
 namespace {
 
-constexpr std::string_view blank = " \t\r";
+constexpr std::string_view blanks = " \t\r";
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
 std::string_view trim(std::string_view text) {
-  const auto first = text.find_first_not_of(blank);
-  return first == text.npos ? std::string_view{} : text.substr(first, text.find_last_not_of(blank) - first + 1);
+  const auto first = text.find_first_not_of(blanks);
+  return first == text.npos ? std::string_view{} : text.substr(first, text.find_last_not_of(blanks) - first + 1);
 }
 
 /// Whether `line` may be the beginning of a fence, a rule, a heading, a bullet, a row of a table.

@@ -14,8 +14,6 @@ constexpr float widest = 860;  // units of layout: longer lines are hard to read
 constexpr float side = 14;
 constexpr float kept_screens = 3;  // above and below the view that stay laid out
 
-bool pressed(ImGuiKey key) { return ImGui::IsKeyPressed(ImGui::GetKeyIndex(key)); }
-
 const live::Message* find(const live::Thread& thread, std::int64_t id) {
   const auto found =
       std::find_if(thread.messages.begin(), thread.messages.end(), [&](const auto& m) { return m->id == id; });

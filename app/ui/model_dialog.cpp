@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* title = "Open a model";
 
-fs::path home() {
+fs::path home_or_root() {
   const char* directory = std::getenv("HOME");
   return directory ? directory : "/";
 }
@@ -55,8 +55,8 @@ void ModelDialog::draw(Frame& frame, Preferences& preferences, const std::functi
   if (std::exchange(wanted_, false)) {
     std::error_code error;
     const auto start =
-        preferences.recent_models.empty() ? home() : fs::path(preferences.recent_models.front()).parent_path();
-    list(fs::is_directory(start, error) ? start : home());
+        preferences.recent_models.empty() ? home_or_root() : fs::path(preferences.recent_models.front()).parent_path();
+    list(fs::is_directory(start, error) ? start : home_or_root());
     bundled_.clear();
     if (const auto assets = assets_directory(); !assets.empty())
       for (const auto& entry : fs::directory_iterator(assets, error))

@@ -265,6 +265,12 @@ void empty_state(const Frame& frame, const char* title, const std::string& how) 
   ImGui::PopTextWrapPos();
 }
 
+void wrapped(const ImVec4& ink, const std::string& text) {
+  ImGui::PushTextWrapPos(0);
+  ImGui::TextColored(ink, "%s", text.c_str());
+  ImGui::PopTextWrapPos();
+}
+
 void flow(float width) {
   const float right = ImGui::GetWindowPos().x + ImGui::GetWindowContentRegionMax().x;
   if (ImGui::GetItemRectMax().x + ImGui::GetStyle().ItemSpacing.x + width <= right) ImGui::SameLine();

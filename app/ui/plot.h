@@ -87,6 +87,8 @@ void fact(const Frame& frame, const char* name, const std::string& value, float 
 /// Secondary text, wrapped at the window's edge, or (in tooltips, in a row) wherever text wraps now.
 void muted(const Frame& frame, const std::string& text);
 void muted_line(const Frame& frame, const std::string& text);
+/// Text in that colour, wrapped at the window's edge.
+void wrapped(const ImVec4& ink, const std::string& text);
 /// What is missing and how to get it, in place of a panel's content.
 void empty_state(const Frame& frame, const char* title, const std::string& how);
 /// Goes on in the same line where an item of that width still fits, else in the next.

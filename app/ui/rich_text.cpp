@@ -8,7 +8,7 @@
 namespace glassbox::app::ui {
 namespace {
 
-constexpr float line_height = 1.45F;
+constexpr float prose_line_height = 1.45F;
 constexpr float list_indent = 26, quote_indent = 16, code_padding = 10, cell_padding = 8;  // units of layout
 
 const ImFont* font_of(const Run& run, const Block& block, const Fonts& fonts) {
@@ -54,7 +54,7 @@ void RichText::lay_out_table(Laid& laid, const Fonts& fonts) const {
   std::vector<float> wanted(columns, 2 * scale_), word(columns, 2 * scale_);
   for (std::size_t i = 0; i < laid.block.cells.size(); ++i) {
     auto part = make_part(laid.block.cells[i].runs, laid.block, fonts);
-    const auto wide = wrap_text(part.text, part.fonts, std::numeric_limits<float>::max(), line_height);
+    const auto wide = wrap_text(part.text, part.fonts, std::numeric_limits<float>::max(), prose_line_height);
     wanted[i % columns] = std::max(wanted[i % columns], std::ceil(wide.width) + 1);
     word[i % columns] = std::max(word[i % columns], std::min(std::ceil(wide.width) + 1, 60 * scale_));
     laid.parts.push_back(std::move(part));
@@ -77,7 +77,7 @@ void RichText::lay_out_table(Laid& laid, const Fonts& fonts) const {
       const auto column = i - row;
       part.width = laid.columns[column + 1] - laid.columns[column] - 2 * padding;
       part.at = {laid.columns[column] + padding, y + padding / 2};
-      part.wrapped = wrap_text(part.text, part.fonts, part.width, line_height);
+      part.wrapped = wrap_text(part.text, part.fonts, part.width, prose_line_height);
       const auto align = laid.block.cells[i].align;
       for (auto& line : part.wrapped.lines)
         line.x =
@@ -102,10 +102,10 @@ RichText::Laid RichText::lay_out_block(Block block, const Fonts& fonts) const {
     auto part = make_part(laid.block.runs, laid.block, fonts);
     const bool is_code = laid.block.kind == BlockKind::code;
     const float padding = is_code ? code_padding * scale_ : 0;
-    const float header = is_code ? std::round(fonts.body->FontSize * line_height) : 0;
+    const float header = is_code ? std::round(fonts.body->FontSize * prose_line_height) : 0;
     part.at = {padding, is_code ? header + padding / 2 : 0};
     part.width = std::max(laid.width - 2 * padding, 1.0F);
-    part.wrapped = wrap_text(part.text, part.fonts, part.width, line_height);
+    part.wrapped = wrap_text(part.text, part.fonts, part.width, prose_line_height);
     laid.height = laid.block.kind == BlockKind::rule ? std::round(fonts.body->FontSize / 2)
                                                      : part.at.y + part.wrapped.height + padding;
     laid.parts.push_back(std::move(part));

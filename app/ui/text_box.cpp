@@ -11,10 +11,8 @@
 namespace glassbox::app::ui {
 namespace {
 
-constexpr float line_height = 1.35F;
+constexpr float box_line_height = 1.35F;
 const ImVec2 padding(10, 8);  // units of layout
-
-bool pressed(ImGuiKey key) { return ImGui::IsKeyPressed(ImGui::GetKeyIndex(key)); }
 
 }  // namespace
 
@@ -22,7 +20,7 @@ void TextBox::wrap(float width, const ImFont& font) {
   const auto key = FontKey::of(font);
   if (wrapped_revision_ == edit.revision() && wrapped_width_ == width && font_ == key) return;
   const FontRun run{edit.text().size(), &font};
-  wrapped_ = wrap_text(edit.text(), {&run, 1}, width, line_height);
+  wrapped_ = wrap_text(edit.text(), {&run, 1}, width, box_line_height);
   wrapped_revision_ = edit.revision();
   wrapped_width_ = width;
   font_ = key;

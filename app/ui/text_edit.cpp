@@ -31,7 +31,7 @@ std::string clean(std::string_view text) {
   return result;
 }
 
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n'; }
+bool separates_words(char c) { return c == ' ' || c == '\t' || c == '\n'; }
 
 }  // namespace
 
@@ -63,7 +63,7 @@ void TextEdit::replace(TextRange range, std::string inserted, bool typed) {
   auto* last = done_.empty() ? nullptr : &done_.back();
   // What is typed in one go is undone word by word.
   if (typed && last && last->typed && removed.empty() && last->at + last->inserted.size() == range.begin &&
-      !(is_space(last->inserted.back()) && !is_space(inserted.front()))) {
+      !(separates_words(last->inserted.back()) && !separates_words(inserted.front()))) {
     last->inserted += inserted;
     return;
   }
@@ -101,14 +101,14 @@ void TextEdit::select(TextRange range) {
 std::size_t TextEdit::before(Reach reach) const {
   auto at = caret_;
   if (reach == Reach::character) return previous_character(text_, at);
-  while (at > 0 && is_space(text_[at - 1])) --at;
+  while (at > 0 && separates_words(text_[at - 1])) --at;
   return at == 0 ? 0 : word_at(text_, previous_character(text_, at)).begin;
 }
 
 std::size_t TextEdit::after(Reach reach) const {
   auto at = caret_;
   if (reach == Reach::character) return next_character(text_, at);
-  while (at < text_.size() && is_space(text_[at])) ++at;
+  while (at < text_.size() && separates_words(text_[at])) ++at;
   return at == text_.size() ? at : word_at(text_, at).end;
 }
 

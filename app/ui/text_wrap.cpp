@@ -126,13 +126,14 @@ class Wrapper {
   std::size_t run_ = 0;
 };
 
-enum class Kind { blank, word, ideograph, other };
+enum class CharacterKind { blank, word, ideograph, other };
 
-Kind kind_of(char32_t c) {
-  if (is_blank(c) || c == '\n' || c == '\r' || c == 0xa0) return Kind::blank;
-  if (breaks_anywhere(c)) return Kind::ideograph;
-  if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_') return Kind::word;
-  return c >= 0xc0 && (c < 0x2000 || c > 0x2bff) && c != 0xd7 && c != 0xf7 ? Kind::word : Kind::other;
+CharacterKind kind_of(char32_t c) {
+  if (is_blank(c) || c == '\n' || c == '\r' || c == 0xa0) return CharacterKind::blank;
+  if (breaks_anywhere(c)) return CharacterKind::ideograph;
+  if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_')
+    return CharacterKind::word;
+  return c >= 0xc0 && (c < 0x2000 || c > 0x2bff) && c != 0xd7 && c != 0xf7 ? CharacterKind::word : CharacterKind::other;
 }
 
 }  // namespace
@@ -190,7 +191,7 @@ TextRange word_at(std::string_view text, std::size_t position) {
   }
   const auto kind = kind_of(character_at(text, position).point);
   TextRange range{position, next_character(text, position)};
-  if (kind == Kind::ideograph) return range;
+  if (kind == CharacterKind::ideograph) return range;
   const auto same = [&](std::size_t at) {
     const auto point = character_at(text, at).point;
     return point != '\n' && kind_of(point) == kind;

@@ -192,7 +192,6 @@ void TimelinePanel::handle_pointer() {
 
 void TimelinePanel::handle_keys() {
   if (!ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows) || ImGui::GetIO().WantTextInput) return;
-  const auto pressed = [](ImGuiKey key) { return ImGui::IsKeyPressed(ImGui::GetKeyIndex(key)); };
   const double middle = window_.begin() + window_.span() / 2;
   if (pressed(ImGuiKey_Home)) window_.fit();
   if (pressed(ImGuiKey_LeftArrow)) window_.pan(-window_.span() / 10);

@@ -7,6 +7,7 @@
 
 #include "app/ui/format.h"
 #include "app/ui/landmarks.h"
+#include "app/ui/plot.h"
 #include "app/ui/token_walk.h"
 
 namespace glassbox::app::ui {
@@ -37,12 +38,6 @@ void probability_cell(const Frame& frame, double p, const ImVec4& colour, const 
   const float text_width = ImGui::CalcTextSize(text.c_str()).x;
   ImGui::SetCursorPosX(ImGui::GetCursorPosX() + std::max(width - text_width - 2 * frame.scale, 0.0F));
   ImGui::TextColored(p > 0 ? frame.palette.text : frame.palette.muted, "%s", text.c_str());
-}
-
-void wrapped(const ImVec4& colour, const char* text) {
-  ImGui::PushTextWrapPos(0);
-  ImGui::TextColored(colour, "%s", text);
-  ImGui::PopTextWrapPos();
 }
 
 }  // namespace
@@ -193,8 +188,7 @@ void TokenPanel::draw_candidates(Frame& frame, const live::TokenRecord& token, c
   ImGui::EndTable();
   if (!chosen_seen)
     wrapped(palette.muted, fmt::format("What stands in the answer, {}, is not among the {} likeliest.",
-                                       visible_text(token.text), token.candidates.size())
-                               .c_str());
+                                       visible_text(token.text), token.candidates.size()));
 }
 
 void TokenPanel::draw(Frame& frame) {
