@@ -4,11 +4,14 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <limits>
 #include <string>
 
 #include "gpu/error.h"
 
 namespace glassbox::testing {
+
+inline constexpr double infinity = std::numeric_limits<double>::infinity();
 
 /// Reference models, tokenizers and oracles that live beside the checkout: $GLASSBOX_SHARED, or ../shared.
 std::filesystem::path shared_dir();

@@ -8,12 +8,12 @@ namespace fs = std::filesystem;
 using testing::glassbox;
 using testing::json_of;
 
-const fs::path assets = fs::path(GLASSBOX_SOURCE_DIR) / "assets", model = assets / "llama-glassbox-21m.gguf";
+const fs::path assets = fs::path(GLASSBOX_SOURCE_DIR) / "assets", bundled_model = assets / "llama-glassbox-21m.gguf";
 const testing::Environment with_assets{{"GLASSBOX_ASSETS", assets.string()}};
 
 TEST(Bundled, EveryCommandTakesTheBundledModelWithoutM) {
   const testing::Arguments text{"-p", "Once upon a time", "-n", "4", "--temp", "0", "--json"};
-  testing::Arguments bundled{"generate"}, given{"generate", "-m", model};
+  testing::Arguments bundled{"generate"}, given{"generate", "-m", bundled_model};
   for (auto* arguments : {&bundled, &given}) arguments->insert(arguments->end(), text.begin(), text.end());
   EXPECT_EQ(json_of(bundled, with_assets)["tokens"], json_of(given)["tokens"]);
   for (const char* command : {"tokenize", "generate", "logits", "profile", "diff", "chat"})
@@ -34,7 +34,7 @@ TEST_P(BundledPlace, IsFoundFromTheProgram) {
   fs::create_directories((temp.path() / program).parent_path());
   fs::create_directories(temp.path() / place);
   fs::copy_file(GLASSBOX_BINARY, temp.path() / program);
-  fs::create_symlink(model, temp.path() / place / "model.gguf");
+  fs::create_symlink(bundled_model, temp.path() / place / "model.gguf");
   const auto result =
       testing::run_process({temp.path() / program, "tokenize", "--no-bos", "2026"}, "", {{"GLASSBOX_ASSETS", ""}});
   EXPECT_EQ(result.exit_code, 0) << result.err;

@@ -11,21 +11,23 @@ namespace {
 using testing::glassbox;
 using testing::TempDir;
 
-constexpr std::size_t hidden = 1024, intermediate = 2816, layers = 12, vocabulary = 32000, heads = 16, kv_heads = 4,
-                      context = 512;
+constexpr struct {
+  std::size_t hidden = 1024, intermediate = 2816, layers = 12, vocabulary = 32000, heads = 16, kv_heads = 4,
+              context = 512;
+} large;
 
 /// Writes a float16 Llama of random small weights and returns their bytes.
 std::size_t write_model(const std::filesystem::path& directory) {
   std::filesystem::create_directory(directory);
   std::ofstream(directory / "config.json") << nlohmann::json{{"architectures", {"LlamaForCausalLM"}},
                                                              {"model_type", "llama"},
-                                                             {"hidden_size", hidden},
-                                                             {"intermediate_size", intermediate},
-                                                             {"num_hidden_layers", layers},
-                                                             {"num_attention_heads", heads},
-                                                             {"num_key_value_heads", kv_heads},
-                                                             {"vocab_size", vocabulary},
-                                                             {"max_position_embeddings", context},
+                                                             {"hidden_size", large.hidden},
+                                                             {"intermediate_size", large.intermediate},
+                                                             {"num_hidden_layers", large.layers},
+                                                             {"num_attention_heads", large.heads},
+                                                             {"num_key_value_heads", large.kv_heads},
+                                                             {"vocab_size", large.vocabulary},
+                                                             {"max_position_embeddings", large.context},
                                                              {"rms_norm_eps", 1e-5},
                                                              {"rope_theta", 1e4},
                                                              {"tie_word_embeddings", true},
@@ -37,17 +39,19 @@ std::size_t write_model(const std::filesystem::path& directory) {
     end += 2 * shape[0] * (shape.size() > 1 ? shape[1] : 1);
     header[name] = {{"dtype", "F16"}, {"shape", shape}, {"data_offsets", {begin, end}}};
   };
-  add("model.embed_tokens.weight", {vocabulary, hidden});
-  add("model.norm.weight", {hidden});
-  for (std::size_t layer = 0; layer < layers; ++layer) {
+  add("model.embed_tokens.weight", {large.vocabulary, large.hidden});
+  add("model.norm.weight", {large.hidden});
+  for (std::size_t layer = 0; layer < large.layers; ++layer) {
     const auto prefix = "model.layers." + std::to_string(layer);
-    add(prefix + ".input_layernorm.weight", {hidden});
-    add(prefix + ".post_attention_layernorm.weight", {hidden});
-    for (const auto* name : {"q", "o"}) add(prefix + ".self_attn." + name + "_proj.weight", {hidden, hidden});
+    add(prefix + ".input_layernorm.weight", {large.hidden});
+    add(prefix + ".post_attention_layernorm.weight", {large.hidden});
+    for (const auto* name : {"q", "o"})
+      add(prefix + ".self_attn." + name + "_proj.weight", {large.hidden, large.hidden});
     for (const auto* name : {"k", "v"})
-      add(prefix + ".self_attn." + name + "_proj.weight", {hidden / heads * kv_heads, hidden});
-    for (const auto* name : {"gate", "up"}) add(prefix + ".mlp." + name + "_proj.weight", {intermediate, hidden});
-    add(prefix + ".mlp.down_proj.weight", {hidden, intermediate});
+      add(prefix + ".self_attn." + name + "_proj.weight", {large.hidden / large.heads * large.kv_heads, large.hidden});
+    for (const auto* name : {"gate", "up"})
+      add(prefix + ".mlp." + name + "_proj.weight", {large.intermediate, large.hidden});
+    add(prefix + ".mlp.down_proj.weight", {large.hidden, large.intermediate});
   }
   auto text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');
@@ -74,7 +78,8 @@ TEST(Memory, OfALoadedModelIsItsWeightsAndTheCacheAndLittleElse) {
   const auto weights = write_model(dir.path() / "model");
   const auto result = glassbox({"logits", "-m", dir.path() / "model", "--tokens", "1,2,3", "--out", dir.path() / "x"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  const std::size_t cache = 2 * layers * context * (hidden / heads * kv_heads) * sizeof(float);
+  const std::size_t cache =
+      2 * large.layers * large.context * (large.hidden / large.heads * large.kv_heads) * sizeof(float);
   EXPECT_LE(result.peak_bytes, weights * 6 / 5 + cache + 150'000'000)
       << weights << " bytes of weights, " << cache << " of cache";
   EXPECT_GE(result.peak_bytes, weights) << "else nothing was measured";

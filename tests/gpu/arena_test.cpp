@@ -10,11 +10,11 @@ namespace {
 using gpu::Arena;
 using gpu::Storage;
 
-constexpr std::size_t block = 64 * 1024;
+constexpr std::size_t block_bytes = 64 * 1024;
 
 class ArenaTest : public GpuTest {
  protected:
-  std::shared_ptr<Arena> arena = std::make_shared<Arena>(device(), block);
+  std::shared_ptr<Arena> arena = std::make_shared<Arena>(device(), block_bytes);
 };
 
 TEST_F(ArenaTest, GivesAlignedRangesOfOneBuffer) {
@@ -25,35 +25,35 @@ TEST_F(ArenaTest, GivesAlignedRangesOfOneBuffer) {
   EXPECT_EQ(b->bytes(), 2 * Arena::alignment);
   EXPECT_EQ(c->bytes(), Arena::alignment) << "even an empty array stands somewhere";
   EXPECT_EQ(arena->used_bytes(), 4 * Arena::alignment);
-  EXPECT_EQ(arena->reserved_bytes(), block);
+  EXPECT_EQ(arena->reserved_bytes(), block_bytes);
 }
 
 TEST_F(ArenaTest, GivesALargeArrayABufferOfItsOwnAndTakesItBack) {
   const auto small = arena->allocate(10);
-  auto large = arena->allocate(3 * block + 1);
+  auto large = arena->allocate(3 * block_bytes + 1);
   EXPECT_NE(&small->buffer(), &large->buffer());
   EXPECT_EQ(large->offset(), 0u);
-  EXPECT_EQ(arena->reserved_bytes(), block + 3 * block + Arena::alignment);
+  EXPECT_EQ(arena->reserved_bytes(), block_bytes + 3 * block_bytes + Arena::alignment);
   large.reset();
-  EXPECT_EQ(arena->reserved_bytes(), block);
+  EXPECT_EQ(arena->reserved_bytes(), block_bytes);
 }
 
 TEST_F(ArenaTest, CoalescesNeighbours) {
   std::vector<std::shared_ptr<Storage>> quarters;
-  for (int i = 0; i < 4; ++i) quarters.push_back(arena->allocate(block / 4));
+  for (int i = 0; i < 4; ++i) quarters.push_back(arena->allocate(block_bytes / 4));
   for (const int i : {1, 3, 0, 2}) quarters[static_cast<std::size_t>(i)].reset();
-  const auto whole = arena->allocate(block);
-  EXPECT_EQ(arena->reserved_bytes(), block) << "the four are one again";
+  const auto whole = arena->allocate(block_bytes);
+  EXPECT_EQ(arena->reserved_bytes(), block_bytes) << "the four are one again";
 }
 
 TEST_F(ArenaTest, KeepsOneEmptyBufferAndReturnsOthers) {
   std::vector<std::shared_ptr<Storage>> storages;
-  for (int i = 0; i < 5; ++i) storages.push_back(arena->allocate(block));
-  EXPECT_EQ(arena->reserved_bytes(), 5 * block);
+  for (int i = 0; i < 5; ++i) storages.push_back(arena->allocate(block_bytes));
+  EXPECT_EQ(arena->reserved_bytes(), 5 * block_bytes);
   storages.clear();
-  EXPECT_EQ(arena->reserved_bytes(), block);
+  EXPECT_EQ(arena->reserved_bytes(), block_bytes);
   EXPECT_EQ(arena->used_bytes(), 0u);
-  EXPECT_EQ(arena->peak_bytes(), 5 * block);
+  EXPECT_EQ(arena->peak_bytes(), 5 * block_bytes);
 }
 
 TEST_F(ArenaTest, RecyclesOnceAndTheStorageStillNamesItsBuffer) {
@@ -99,7 +99,8 @@ TEST_F(ArenaTest, NeverGivesBytesTwice) {
   };
   for (std::uint32_t step = 0; step < 1500; ++step) {
     if (live.empty() || random.integer(0, 99) < 55) {
-      const std::size_t bytes = random.integer(0, 40) == 0 ? random.integer(block, 3 * block) : random.integer(0, 9000);
+      const std::size_t bytes =
+          random.integer(0, 40) == 0 ? random.integer(block_bytes, 3 * block_bytes) : random.integer(0, 9000);
       live.push_back({arena->allocate(bytes, random.integer(0, 1) ? Arena::Use::array : Arena::Use::scratch), step});
       ASSERT_GE(live.back().storage->bytes(), bytes);
       used += live.back().storage->bytes();
@@ -116,7 +117,7 @@ TEST_F(ArenaTest, NeverGivesBytesTwice) {
   }
   for (const auto& l : live) ASSERT_TRUE(intact(l));
   live.clear();
-  EXPECT_LE(arena->reserved_bytes(), 2 * block) << "an empty one of each use at most";
+  EXPECT_LE(arena->reserved_bytes(), 2 * block_bytes) << "an empty one of each use at most";
 }
 
 TEST_F(ArenaTest, RefusesAnImpossibleSizeAndGoesOn) {
@@ -130,13 +131,13 @@ TEST_F(ArenaTest, OfAClosedDeviceSaysSo) {
   std::shared_ptr<Storage> storage;
   std::shared_ptr<Arena> own;
   on_own_device({.index = device_index()}, [&](gpu::Device& other) {
-    own = std::make_shared<Arena>(other, block);
+    own = std::make_shared<Arena>(other, block_bytes);
     storage = own->allocate(100);
   });
   std::vector<std::byte> bytes(100);
   EXPECT_ERROR(storage->buffer().read(storage->offset(), bytes), "closed");
   EXPECT_ERROR(storage->buffer().write(storage->offset(), bytes), "closed");
-  EXPECT_ERROR(own->allocate(2 * block), "closed");
+  EXPECT_ERROR(own->allocate(2 * block_bytes), "closed");
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
-#include <limits>
 #include <random>
 
 #include "tests/support.h"
@@ -15,7 +14,6 @@ using gpu::compare;
 using gpu::DType;
 using Values = std::vector<double>;
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
 const double nan = std::nan("");
 
 TEST(Compare, OfEqualValuesIsNothing) {

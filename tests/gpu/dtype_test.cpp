@@ -15,8 +15,6 @@ namespace {
 using gpu::DType;
 using ::testing::ElementsAre;
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
-
 double from_bits(std::uint16_t bits, DType dtype) {
   return gpu::to_float64(std::as_bytes(std::span(&bits, 1)), dtype).front();
 }

@@ -16,10 +16,10 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::Pointwise;
 
-Kernel kernel(std::string body) {
+Kernel typed(std::string body) {
   return {.name = "typed", .inputs = {"x", "idx"}, .outputs = {"y"}, .body = std::move(body)};
 }
-std::string code(std::string body) { return parse_body(kernel(std::move(body))).code; }
+std::string code(std::string body) { return parse_body(typed(std::move(body))).code; }
 
 TEST(ParseBody, TurnsAccessesIntoCalls) {
   EXPECT_EQ(code("y[i] = x[i + 1u];"), "y_put(uint(i),  x_at(uint(i + 1u)));\n");
@@ -48,7 +48,7 @@ TEST(ParseBody, KeepsTheNumbersOfLines) {
 
 TEST(ParseBody, NotesWhatIsUsed) {
   const auto uses =
-      parse_body(kernel("y_store4(i, x_load4(i)); n = x_size + idx_row + x_shape[1] + x_shape[3]; group_sum(v);"));
+      parse_body(typed("y_store4(i, x_load4(i)); n = x_size + idx_row + x_shape[1] + x_shape[3]; group_sum(v);"));
   EXPECT_TRUE(uses.uses[0].flat4 && uses.uses[0].size && !uses.uses[0].row4 && !uses.uses[0].scalar);
   EXPECT_EQ(uses.uses[0].shape, 0b1010u);
   EXPECT_TRUE(uses.uses[1].row && !uses.uses[1].texels() && !uses.uses[1].scalar);
@@ -57,22 +57,22 @@ TEST(ParseBody, NotesWhatIsUsed) {
 }
 
 TEST(ParseBody, TellsRowsFromFlat) {
-  const auto uses = parse_body(kernel("y_store4(r, i, x_load4(r, f(i, 2)) + idx_load4(f(i, 2)));")).uses;
+  const auto uses = parse_body(typed("y_store4(r, i, x_load4(r, f(i, 2)) + idx_load4(f(i, 2)));")).uses;
   EXPECT_TRUE(uses[0].row4 && !uses[0].flat4 && uses[0].row);
   EXPECT_TRUE(uses[1].flat4 && !uses[1].row4);
   EXPECT_TRUE(uses[2].row4 && !uses[2].flat4);
-  EXPECT_TRUE(parse_body(kernel("x_load8(r, i, a, b);")).uses[0].row4);
+  EXPECT_TRUE(parse_body(typed("x_load8(r, i, a, b);")).uses[0].row4);
 }
 
 TEST(ParseBody, SeesNothingInComments) {
-  const auto body = parse_body(kernel("// x[0] x_load4(r, i) group_sum(v)\n/* y[i] = x_size; group_max( */ n = 1;"));
+  const auto body = parse_body(typed("// x[0] x_load4(r, i) group_sum(v)\n/* y[i] = x_size; group_max( */ n = 1;"));
   EXPECT_FALSE(body.group_sum || body.group_max || body.uses[0].scalar || body.uses[0].texels() || body.uses[0].size);
   EXPECT_EQ(body.code, "\n  n = 1;\n");
 }
 
 TEST(ParseBody, BringsAnIncludeOnceAndWithWhatItIncludes) {
-  const auto header = parse_body(kernel("#include \"include/exp.glsl\"\n#include \"include/exp.glsl\"\n")).header;
-  EXPECT_EQ(header, parse_body(kernel("#include \"include/exp.glsl\"\n")).header);
+  const auto header = parse_body(typed("#include \"include/exp.glsl\"\n#include \"include/exp.glsl\"\n")).header;
+  EXPECT_EQ(header, parse_body(typed("#include \"include/exp.glsl\"\n")).header);
   EXPECT_FALSE(header.empty());
 }
 
@@ -109,7 +109,7 @@ class BodyOnGpu : public GpuTest {
   static std::vector<double> run(const std::string& body, std::size_t invocations = 8) {
     std::vector<double> tens(8), back(8);
     for (std::size_t i = 0; i < 8; ++i) tens[i] = 10.0 * static_cast<double>(i), back[i] = 7.0 - static_cast<double>(i);
-    return launch({.kernel = kernel(body), .outputs = {{{8}, DType::f32}}, .invocations = invocations},
+    return launch({.kernel = typed(body), .outputs = {{{8}, DType::f32}}, .invocations = invocations},
                   {array({8}, tens), array({8}, back, DType::u32)})
         .values();
   }
@@ -146,7 +146,7 @@ TEST_F(BodyOnGpu, KnowsShapes) {
 TEST_F(BodyOnGpu, RefusesAnAxisThatTheArrayLacks) {
   for (const char* axis : {"3", "9"})
     EXPECT_ERROR(
-        launch({.kernel = kernel(std::string("y[0] = float(x_shape[") + axis + "]);"), .outputs = {{{1}, DType::f32}}},
+        launch({.kernel = typed(std::string("y[0] = float(x_shape[") + axis + "]);"), .outputs = {{{1}, DType::f32}}},
                {zeros({2, 3, 7}), zeros({1}, DType::u32)})
             .values(),
         "axis " + std::string(axis));

@@ -1,6 +1,5 @@
 // The functions of shaders/include against float64, over dense sweeps and at the edges.
 #include <cmath>
-#include <limits>
 #include <numbers>
 
 #include "gpu/encoder.h"
@@ -18,8 +17,6 @@ using gpu::Inputs;
 using gpu::Kernel;
 using gpu::Outputs;
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
-
 /// A kernel of the text given, four elements an invocation; its oracle is the test's business.
 struct Elements final : gpu::Primitive {
   explicit Elements(Kernel body) : kernel(std::move(body)) {}
@@ -34,7 +31,7 @@ struct Elements final : gpu::Primitive {
   void eval_cpu(gpu::Reference, gpu::ReferenceOut) const override {}
 };
 
-Array elements(std::string include, std::string body, const Array& x, gpu::Shape shape) {
+Array run_elements(std::string include, std::string body, const Array& x, gpu::Shape shape) {
   Kernel kernel{.name = include,
                 .inputs = {"x"},
                 .outputs = {"y"},
@@ -43,18 +40,18 @@ Array elements(std::string include, std::string body, const Array& x, gpu::Shape
 }
 
 Array exp_accurate(const Array& x) {
-  return elements("exp", "y_store4(flat_id, exp_accurate(x_load4(flat_id)));", x, x.shape());
+  return run_elements("exp", "y_store4(flat_id, exp_accurate(x_load4(flat_id)));", x, x.shape());
 }
 Array tanh_accurate(const Array& x) {
-  return elements("tanh", "y_store4(flat_id, tanh_accurate(x_load4(flat_id)));", x, x.shape());
+  return run_elements("tanh", "y_store4(flat_id, tanh_accurate(x_load4(flat_id)));", x, x.shape());
 }
 /// [n] turns as 32-bit fractions -> [n, 2]: sine, cosine.
 Array sincos_turns(const Array& turns) {
-  return elements("sincos",
-                  "uvec4 t = x_load4(flat_id);\n"
-                  "y_store4(flat_id * 2u, vec4(sincos_turns(t.x), sincos_turns(t.y)));\n"
-                  "y_store4(flat_id * 2u + 1u, vec4(sincos_turns(t.z), sincos_turns(t.w)));",
-                  turns, {turns.size(), 2});
+  return run_elements("sincos",
+                      "uvec4 t = x_load4(flat_id);\n"
+                      "y_store4(flat_id * 2u, vec4(sincos_turns(t.x), sincos_turns(t.y)));\n"
+                      "y_store4(flat_id * 2u + 1u, vec4(sincos_turns(t.z), sincos_turns(t.w)));",
+                      turns, {turns.size(), 2});
 }
 
 /// float32 numbers, evenly spaced and jittered.

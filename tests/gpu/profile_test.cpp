@@ -21,9 +21,9 @@ using gpu::ProfiledDispatch;
 using gpu::ProfiledRun;
 using ::testing::ElementsAre;
 
-constexpr gpu::Roofline ceilings() { return {.bytes_per_second = 1e9, .flops_per_second = 1e10}; }
+constexpr gpu::Roofline low_ceilings() { return {.bytes_per_second = 1e9, .flops_per_second = 1e10}; }
 
-ProfiledDispatch dispatch(std::string kernel, int layer, double start_us, double duration_us, Cost cost = {}) {
+ProfiledDispatch profiled(std::string kernel, int layer, double start_us, double duration_us, Cost cost = {}) {
   return {.kernel = std::move(kernel),
           .primitive = "op",
           .layer = layer,
@@ -41,10 +41,10 @@ Profile small_profile() {
                .count = 1,
                .start_us = 1000,
                .wall_us = 150,
-               .dispatches = {dispatch("a", 0, 0, 10, {.bytes = 5000, .flops = 1000}),
-                              dispatch("a", 1, 15, 30, {.bytes = 5000, .flops = 400000}),
-                              dispatch("b", 1, 60, 60, {.bytes = 30000})}});
-  profile.add({.section = "prompt", .count = 4, .wall_us = 9, .dispatches = {dispatch("a", 0, 0, 7)}});
+               .dispatches = {profiled("a", 0, 0, 10, {.bytes = 5000, .flops = 1000}),
+                              profiled("a", 1, 15, 30, {.bytes = 5000, .flops = 400000}),
+                              profiled("b", 1, 60, 60, {.bytes = 30000})}});
+  profile.add({.section = "prompt", .count = 4, .wall_us = 9, .dispatches = {profiled("a", 0, 0, 7)}});
   return profile;
 }
 
@@ -83,7 +83,7 @@ TEST(ProfiledRun, GapsAreTheSpanWithoutTheKernels) {
 }
 
 TEST(Profile, RowsAreByKernelLargestTotalFirst) {
-  const auto rows = small_profile().rows("decode", ceilings());
+  const auto rows = small_profile().rows("decode", low_ceilings());
   ASSERT_EQ(rows.size(), 2u);
   const auto &b = rows[0], &a = rows[1];
   EXPECT_EQ(b.kernel, "b");
@@ -103,7 +103,7 @@ TEST(Profile, RowsAreByKernelLargestTotalFirst) {
   EXPECT_DOUBLE_EQ(a.share, 0.4);
 }
 TEST(Profile, RowsAreByLayerWhereAskedFor) {
-  const auto rows = small_profile().rows("decode", ceilings(), Profile::By::kernel_and_layer);
+  const auto rows = small_profile().rows("decode", low_ceilings(), Profile::By::kernel_and_layer);
   ASSERT_EQ(rows.size(), 3u);
   EXPECT_EQ(rows[1].kernel, "a");
   EXPECT_EQ(rows[1].layer, 1);
@@ -126,8 +126,8 @@ TEST(Profile, TotalsAreOfTheirSectionAlone) {
 }
 TEST(Profile, AKernelWithoutMeasuredTimeHasNoRates) {
   Profile profile(gpu::TimerSource::gpu_timestamp);
-  profile.add({.section = "s", .dispatches = {dispatch("a", 0, 0, 0, {.bytes = 1, .flops = 1})}});
-  const auto row = profile.rows("s", ceilings()).at(0);
+  profile.add({.section = "s", .dispatches = {profiled("a", 0, 0, 0, {.bytes = 1, .flops = 1})}});
+  const auto row = profile.rows("s", low_ceilings()).at(0);
   EXPECT_EQ(row.gigabytes_per_second(), 0);
   EXPECT_EQ(row.gigaflops(), 0);
   EXPECT_EQ(row.roofline, 0);

@@ -17,8 +17,6 @@ using gpu::LoadPath;
 using ::testing::Each;
 using ::testing::ElementsAre;
 
-constexpr auto infinity = std::numeric_limits<double>::infinity();
-
 /// Values that break shortcuts; every one fits every float dtype after rounding.
 const std::vector<double> special_floats{0.0,   -0.0,     1,       -1,       infinity, -infinity,   std::nan(""),
                                          65504, -65504,   0x1p-14, -0x1p-14, 0x1p-24,  -0x1p-24,    0x1.ffcp-15,

@@ -8,8 +8,6 @@
 namespace glassbox::testing {
 namespace {
 
-using nlohmann::json;
-
 class Trace : public GpuTest {
  protected:
   Trace() : profile(device().timer_source()) {
@@ -18,13 +16,13 @@ class Trace : public GpuTest {
     profile.run(plan, "prompt", 0, 4);
     profile.run(plan, "decode", 4, 1);
     profile.run(plan, "decode", 5, 1);
-    trace = json::parse(gpu::chrome_trace(profile, "a \"device\"").dump());
+    trace = nlohmann::json::parse(gpu::chrome_trace(profile, "a \"device\"").dump());
     for (const auto& event : trace.at("traceEvents"))
       if (event.at("ph") == "X") tracks[event.at("tid")].push_back(event);
   }
   gpu::Profile profile;
-  json trace;
-  std::map<int, std::vector<json>> tracks;
+  nlohmann::json trace;
+  std::map<int, std::vector<nlohmann::json>> tracks;
 };
 
 TEST_F(Trace, NamesItsDeviceTimerAndTracks) {

@@ -26,7 +26,7 @@ nlohmann::json expected(const std::string& name) {
 }
 
 /// The conversation whose ids the references begin with (TEXT in assets/train/reference.py).
-const std::vector<Message> conversation{
+const std::vector<Message> fox_conversation{
     {"user", "Tell me a story about a fox."},
     {"assistant",
      "Once there was a fox named Tim. He lived in a small den near the river, and every night he counted the "
@@ -116,8 +116,8 @@ TEST(BundledTokenizer, EncodesARenderedConversationAsItWasTrained) {
   const ChatTemplate of_llama(files.chat_template, "<s>", "</s>");
   const auto config = nlohmann::json::parse(std::ifstream(xlstm / "tokenizer_config.json"));
   const ChatTemplate of_xlstm(config["chat_template"].get<std::string>(), "<s>", "</s>");
-  const auto text = of_llama.render(conversation, false);
-  EXPECT_EQ(text, of_xlstm.render(conversation, false));
+  const auto text = of_llama.render(fox_conversation, false);
+  EXPECT_EQ(text, of_xlstm.render(fox_conversation, false));
   for (const auto& reference : {expected("llama"), expected("xlstm")}) {
     EXPECT_EQ(from_gguf.encode_with_specials(text, true), reference["ids"].get<Ids>());
     EXPECT_EQ(from_model.encode_with_specials(text, true), reference["ids"].get<Ids>());

@@ -17,12 +17,12 @@ using ::testing::Le;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
 
-constexpr std::size_t context = 256;
+constexpr std::size_t small_context = 256;
 
 std::unique_ptr<Engine> open_engine(const std::filesystem::path& model) {
   EngineOptions options;
   options.model = model;
-  options.context = context;
+  options.context = small_context;
   return std::make_unique<Engine>(options);
 }
 

@@ -12,8 +12,6 @@
 namespace glassbox::model {
 namespace {
 
-using nlohmann::json;
-
 class Conversations : public ::testing::Test {
  protected:
   std::vector<std::string> texts(std::int64_t conversation) { return contents(store.thread(conversation)); }
@@ -190,8 +188,8 @@ TEST_F(Conversations, AnAnswerStreamsAndIsFolded) {
   EXPECT_EQ(m.role, "assistant");
   EXPECT_EQ(m.content, "Because");
   EXPECT_EQ(m.tokens, (std::vector<std::uint32_t>{5, 6, 7}));
-  EXPECT_EQ(m.sampling, (json{{"temperature", 0.5}}));
-  EXPECT_EQ(m.stats, (json{{"tokens_per_s", 12.5}}));
+  EXPECT_EQ(m.sampling, (nlohmann::json{{"temperature", 0.5}}));
+  EXPECT_EQ(m.stats, (nlohmann::json{{"tokens_per_s", 12.5}}));
   EXPECT_EQ(query(file, "SELECT count(*) FROM pieces"), "0");
   EXPECT_EQ(titles(10, "because"), Strings{"Cats"});
 }
@@ -281,7 +279,7 @@ TEST_F(Conversations, ExportAndImportKeepEverythingButIds) {
   EXPECT_NE(imported, id);
   EXPECT_EQ(contents(target.thread(imported)), (Strings{"q \xe2\x82\xac", "a1"}));
 
-  auto before = json::parse(text), after = json::parse(target.export_json(imported));
+  auto before = nlohmann::json::parse(text), after = nlohmann::json::parse(target.export_json(imported));
   const auto shift = after["messages"][0]["id"].get<std::int64_t>() - before["messages"][0]["id"].get<std::int64_t>();
   EXPECT_NE(shift, 0);
   before["leaf"] = before["leaf"].get<std::int64_t>() + shift;
@@ -293,16 +291,16 @@ TEST_F(Conversations, ExportAndImportKeepEverythingButIds) {
 
 TEST_F(Conversations, ExportIsUtf8WhateverIsStored) {
   store.add_message(id, std::nullopt, "user", "broken \xff byte");
-  EXPECT_EQ(json::parse(store.export_json(id))["messages"][0]["content"], "broken \xef\xbf\xbd byte");
+  EXPECT_EQ(nlohmann::json::parse(store.export_json(id))["messages"][0]["content"], "broken \xef\xbf\xbd byte");
 }
 
 TEST_F(Conversations, ImportNamesTheFieldThatIsWrong) {
   const auto question = store.add_message(id, std::nullopt, "user", "q");
   store.add_message(id, question, "assistant", "a");
-  const auto good = json::parse(store.export_json(id));
-  const auto with = [&](const char* pointer, const json& value) {
+  const auto good = nlohmann::json::parse(store.export_json(id));
+  const auto with = [&](const char* pointer, const nlohmann::json& value) {
     auto file_json = good;
-    file_json[json::json_pointer(pointer)] = value;
+    file_json[nlohmann::json::json_pointer(pointer)] = value;
     return file_json.dump();
   };
   EXPECT_ERROR(store.import_json("{"), "conversation import: not JSON");

@@ -7,7 +7,7 @@
 #include "model/engine.h"
 #include "model/sampler.h"
 #include "tests/allocations.h"
-#include "tests/model/tiny_llama.h"
+#include "tests/model/tiny_engine.h"
 
 namespace glassbox::model {
 namespace {
@@ -15,33 +15,13 @@ namespace {
 using glassbox::testing::allocations;
 using glassbox::testing::letter_tokenizer;
 using glassbox::testing::nmse;
-using glassbox::testing::TempDir;
-using glassbox::testing::TinyLlama;
+using glassbox::testing::some_ids;
+using glassbox::testing::TinyEngine;
 using glassbox::testing::write_file;
 using Ids = std::vector<std::uint32_t>;
 using Logits = std::vector<float>;
 
-Ids some_ids(std::size_t count, std::uint32_t first = 3) {
-  Ids ids(count);
-  for (std::size_t i = 0; i < count; ++i) ids[i] = (first + static_cast<std::uint32_t>(i) * 37) % 288;
-  return ids;
-}
-
-class EngineDecode : public ::testing::Test {
- protected:
-  Engine& open(EngineOptions options = {}) {
-    engine_.reset();
-    options.model = tiny.write(dir.path() / "tiny");
-    return *(engine_ = std::make_unique<Engine>(options));
-  }
-  Engine& again() { return *engine_; }
-
-  TinyLlama tiny;
-  TempDir dir;
-
- private:
-  std::unique_ptr<Engine> engine_;
-};
+class EngineDecode : public TinyEngine {};
 
 TEST_F(EngineDecode, AppendsAsItFeedsAndLeavesTheLogits) {
   const auto ids = some_ids(9);

@@ -5,44 +5,26 @@
 #include <numeric>
 
 #include "gpu/arena.h"
-#include "tests/model/tiny_llama.h"
+#include "tests/model/tiny_engine.h"
 
 namespace glassbox::model {
 namespace {
 
 using glassbox::testing::letter_tokenizer;
 using glassbox::testing::nmse;
+using glassbox::testing::some_ids;
 using glassbox::testing::TempDir;
+using glassbox::testing::TinyEngine;
 using glassbox::testing::TinyLlama;
 using glassbox::testing::TinyShape;
 using glassbox::testing::write_file;
 using Ids = std::vector<std::uint32_t>;
 using Logits = std::vector<float>;
 
-// Ids that differ from one another as far as they go.
-Ids some_ids(std::size_t count, std::uint32_t first = 3) {
-  Ids ids(count);
-  for (std::size_t i = 0; i < count; ++i) ids[i] = (first + static_cast<std::uint32_t>(i) * 37) % 288;
-  return ids;
-}
-
-class EngineTest : public ::testing::Test {
+class EngineTest : public TinyEngine {
  protected:
-  Engine& open(const EngineOptions& changes = {}, const nlohmann::json& patch = nlohmann::json::object()) {
-    engine_.reset();
-    auto options = changes;
-    options.model = tiny.write(dir.path() / "tiny", patch);
-    return *(engine_ = std::make_unique<Engine>(options));
-  }
-  Engine& again() { return *engine_; }
   /// What a context that never held anything else gives.
   Logits fresh(const Ids& ids, const EngineOptions& changes = {}) { return *open(changes).feed(ids); }
-
-  TinyLlama tiny;
-  TempDir dir;
-
- private:
-  std::unique_ptr<Engine> engine_;
 };
 
 TEST_F(EngineTest, ComputesWhatPlainFloat64LoopsDo) {

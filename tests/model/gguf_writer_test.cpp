@@ -23,7 +23,7 @@ std::string counting(std::size_t size) {
   for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(i);
   return bytes;
 }
-void write(GgufWriter& writer, const std::string& bytes) { writer.write(std::as_bytes(std::span(bytes))); }
+void write_gguf(GgufWriter& writer, const std::string& bytes) { writer.write(std::as_bytes(std::span(bytes))); }
 
 TEST(GgufWriter, WritesTheBytesOfTheFormat) {
   const TempDir dir;
@@ -39,9 +39,9 @@ TEST(GgufWriter, WritesTheBytesOfTheFormat) {
   writer.add_tensor("blk.0.attn_q.weight", StorageType::q4_0, {3, 64});
   writer.add_tensor("norm", StorageType::f32, {3});
   writer.begin(path);
-  write(writer, counting(100));
-  write(writer, counting(108).substr(100));
-  write(writer, counting(12));
+  write_gguf(writer, counting(100));
+  write_gguf(writer, counting(108).substr(100));
+  write_gguf(writer, counting(12));
   const auto size = writer.finish();
   // The builder pads before a tensor, the format also after the last.
   auto expected =
@@ -93,7 +93,7 @@ TEST(GgufWriter, TensorsWithoutElementsTakeNoBytes) {
   writer.add_tensor("b", StorageType::f32, {1});
   writer.add_tensor("c", StorageType::f32, {0});
   writer.begin(dir.path() / "w.gguf");
-  write(writer, "abcd");
+  write_gguf(writer, "abcd");
   writer.finish();
   EXPECT_EQ(Gguf::open(dir.path() / "w.gguf").weights().at("b").bytes[3], std::byte{'d'});
 }
@@ -103,9 +103,9 @@ TEST(GgufWriter, LeavesNothingBehindUnlessFinished) {
     GgufWriter writer;
     writer.add_tensor("a", StorageType::f32, {4});
     writer.begin(dir.path() / "w.gguf");
-    write(writer, counting(8));
+    write_gguf(writer, counting(8));
     EXPECT_ERROR(writer.finish(), "bytes of 1 tensors are missing");
-    EXPECT_ERROR(write(writer, counting(9)), "9 bytes do not fit");
+    EXPECT_ERROR(write_gguf(writer, counting(9)), "9 bytes do not fit");
     EXPECT_FALSE(std::filesystem::is_empty(dir.path())) << "the bytes are in a file of another name";
     EXPECT_FALSE(std::filesystem::exists(dir.path() / "w.gguf"));
   }

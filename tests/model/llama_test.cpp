@@ -55,7 +55,7 @@ EngineOptions options(const std::filesystem::path& model, const Case& of = {}) {
           .value_cache = of.cache};
 }
 
-const std::vector<Case> cases = {
+const std::vector<Case> ways_to_run = {
     {.name = "default"},
     {.name = "composed", .fusion = gpu::Fusion::off},
     {.name = "ssbo", .device = {.load_path = gpu::LoadPath::ssbo}},
@@ -107,7 +107,7 @@ TEST_P(WholeModel, MatchesFloat64AndItsGreedyTokens) {
 INSTANTIATE_TEST_SUITE_P(Models, WholeModel,
                          ::testing::Combine(::testing::Values("llama_gqa", "llama_tied_rope3", "data/gqa_f16",
                                                               "data/tied_rope3_bias_bf16", "data/odd_sharded_f32"),
-                                            ::testing::ValuesIn(cases)),
+                                            ::testing::ValuesIn(ways_to_run)),
                          [](const auto& test) {
                            const auto path = std::filesystem::path(std::get<0>(test.param));
                            return path.filename().string() + "_" + std::get<1>(test.param).name;
@@ -220,17 +220,17 @@ ModelConfig rope_config(RopeScaling scaling = {}) {
   config.rope_scaling = scaling;
   return config;
 }
-double plain(std::size_t i) { return std::exp(-std::log(500000.0) * static_cast<double>(i) / 32); }
+double unscaled(std::size_t i) { return std::exp(-std::log(500000.0) * static_cast<double>(i) / 32); }
 
 TEST(RopeRadians, AreInversePowersOfTheta) {
   const auto radians = rope_radians(rope_config(), {});
   ASSERT_EQ(radians.size(), 32U);
   EXPECT_DOUBLE_EQ(radians[0], 1.0);
-  for (std::size_t i = 0; i < 32; ++i) EXPECT_NEAR(radians[i] / plain(i), 1, 1e-14);
+  for (std::size_t i = 0; i < 32; ++i) EXPECT_NEAR(radians[i] / unscaled(i), 1, 1e-14);
 }
 TEST(RopeRadians, LinearScalingSlowsEveryPair) {
   const auto radians = rope_radians(rope_config({.type = RopeScaling::Type::linear, .factor = 4}), {});
-  for (std::size_t i = 0; i < 32; ++i) EXPECT_NEAR(radians[i] * 4 / plain(i), 1, 1e-14);
+  for (std::size_t i = 0; i < 32; ++i) EXPECT_NEAR(radians[i] * 4 / unscaled(i), 1, 1e-14);
 }
 TEST(RopeRadians, Llama3ScalingGoesByWavelength) {
   // As Meta's and Hugging Face's code words it: three cases of the wavelength 2 pi / frequency.
@@ -238,14 +238,14 @@ TEST(RopeRadians, Llama3ScalingGoesByWavelength) {
   const auto radians = rope_radians(rope_config({RopeScaling::Type::llama3, factor, low, high, 8192}), {});
   int kept = 0, stretched = 0;
   for (std::size_t i = 0; i < 32; ++i) {
-    const double wavelength = 2 * std::numbers::pi / plain(i);
-    double expected = plain(i);
+    const double wavelength = 2 * std::numbers::pi / unscaled(i);
+    double expected = unscaled(i);
     if (wavelength > original / low) {
-      expected = plain(i) / factor;
+      expected = unscaled(i) / factor;
       ++stretched;
     } else if (wavelength >= original / high) {
       const double smooth = (original / wavelength - low) / (high - low);
-      expected = (1 - smooth) * plain(i) / factor + smooth * plain(i);
+      expected = (1 - smooth) * unscaled(i) / factor + smooth * unscaled(i);
     } else {
       ++kept;
     }
@@ -259,8 +259,8 @@ TEST(RopeRadians, DivisorsComeOnTop) {
   std::vector<double> divisors(32, 1.0);
   divisors[5] = 8;
   const auto radians = rope_radians(rope_config({.type = RopeScaling::Type::linear, .factor = 2}), divisors);
-  EXPECT_NEAR(radians[5] * 16 / plain(5), 1, 1e-14);
-  EXPECT_NEAR(radians[6] * 2 / plain(6), 1, 1e-14);
+  EXPECT_NEAR(radians[5] * 16 / unscaled(5), 1, 1e-14);
+  EXPECT_NEAR(radians[6] * 2 / unscaled(6), 1, 1e-14);
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace {
 using ::testing::ElementsAre;
 
 /// Probabilities written down as the definition has them, in extended precision and without a shift.
-std::vector<long double> softmax(const std::vector<float>& logits) {
+std::vector<long double> probabilities_of(const std::vector<float>& logits) {
   long double sum = 0;
   for (const float logit : logits) sum += std::exp(static_cast<long double>(logit));
   std::vector<long double> out;
@@ -46,10 +46,11 @@ TEST(Perplexity, IsTheInverseGeometricMeanOfTheProbabilities) {
   long double product = 1, squares = 0;
   for (const auto& step : steps) {
     perplexity.add(step.logits, step.next);
-    product *= softmax(step.logits)[step.next];
+    product *= probabilities_of(step.logits)[step.next];
   }
   const long double expected = std::pow(product, -1.0L / 37);
-  for (const auto& step : steps) squares += std::pow(std::log(softmax(step.logits)[step.next] * expected), 2.0L);
+  for (const auto& step : steps)
+    squares += std::pow(std::log(probabilities_of(step.logits)[step.next] * expected), 2.0L);
   EXPECT_EQ(perplexity.tokens(), 37U);
   EXPECT_NEAR(perplexity.value(), double(expected), 1e-12 * double(expected));
   EXPECT_NEAR(perplexity.standard_error(), double(expected * std::sqrt(squares / 36 / 37)), 1e-12 * double(expected));
@@ -74,7 +75,7 @@ TEST(Divergence, FollowsTheDefinitions) {
     divergence.add(step.base, step.logits, step.next);
     model.add(step.logits, step.next);
     base.add(step.base, step.next);
-    const auto p = softmax(step.base), q = softmax(step.logits);
+    const auto p = probabilities_of(step.base), q = probabilities_of(step.logits);
     long double kl = 0;
     for (std::size_t i = 0; i < p.size(); ++i) kl += p[i] * std::log(p[i] / q[i]);
     kl_sum += kl;

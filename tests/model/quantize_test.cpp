@@ -47,7 +47,7 @@ std::vector<float> samples() {
 }
 
 /// GGML's quantisation of the same values, recorded.
-class Oracle : public ::testing::TestWithParam<std::pair<StorageType, std::string>> {
+class GgmlBlocks : public ::testing::TestWithParam<std::pair<StorageType, std::string>> {
  protected:
   void SetUp() override { REQUIRE_SHARED("oracle/ggml_quants.safetensors"); }
   Safetensors file = Safetensors::open(shared_dir() / "oracle/ggml_quants.safetensors");
@@ -56,7 +56,7 @@ class Oracle : public ::testing::TestWithParam<std::pair<StorageType, std::strin
     return {x.begin(), x.end()};
   }
 };
-class SameBytes : public Oracle {};
+class SameBytes : public GgmlBlocks {};
 TEST_P(SameBytes, AsGgml) {
   const auto& [type, name] = GetParam();
   EXPECT_TRUE(std::ranges::equal(quantize(type, values()), file.at("q_" + name).bytes));
@@ -66,7 +66,7 @@ INSTANTIATE_TEST_SUITE_P(Quantize, SameBytes,
                                            std::pair(StorageType::q4_1, "Q4_1"), std::pair(StorageType::q5_0, "Q5_0"),
                                            std::pair(StorageType::q5_1, "Q5_1")),
                          [](const auto& test) { return test.param.second; });
-class NoWorse : public Oracle {};
+class NoWorse : public GgmlBlocks {};
 TEST_P(NoWorse, ThanGgml) {
   const auto& [type, name] = GetParam();
   const auto x = values();

@@ -13,7 +13,7 @@ namespace {
 
 using glassbox::testing::raw;
 
-std::vector<float> dequantized(StorageType type, const std::string& bytes, std::size_t count) {
+std::vector<float> values_of(StorageType type, const std::string& bytes, std::size_t count) {
   std::vector<float> out(count);
   dequantize(type, std::as_bytes(std::span(bytes)), out);
   return out;
@@ -46,24 +46,24 @@ INSTANTIATE_TEST_SUITE_P(Quants, Oracle,
                          [](const auto& test) { return test.param.second; });
 
 // Float16 0x3800 is 0.5, 0x0001 is 2^-24; bfloat16 0xC020 is -2.5.
-TEST(Quants, PassesFloat32Through) { EXPECT_EQ(dequantized(StorageType::f32, raw(-1.25F), 1).at(0), -1.25F); }
-TEST(Quants, WidensFloat16) { EXPECT_EQ(dequantized(StorageType::f16, raw<std::uint16_t>(0x3800), 1).at(0), 0.5F); }
+TEST(Quants, PassesFloat32Through) { EXPECT_EQ(values_of(StorageType::f32, raw(-1.25F), 1).at(0), -1.25F); }
+TEST(Quants, WidensFloat16) { EXPECT_EQ(values_of(StorageType::f16, raw<std::uint16_t>(0x3800), 1).at(0), 0.5F); }
 TEST(Quants, WidensSubnormalFloat16) {
-  EXPECT_EQ(dequantized(StorageType::f16, raw<std::uint16_t>(1), 1).at(0), 0x1p-24F);
+  EXPECT_EQ(values_of(StorageType::f16, raw<std::uint16_t>(1), 1).at(0), 0x1p-24F);
 }
-TEST(Quants, WidensBfloat16) { EXPECT_EQ(dequantized(StorageType::bf16, raw<std::uint16_t>(0xC020), 1).at(0), -2.5F); }
+TEST(Quants, WidensBfloat16) { EXPECT_EQ(values_of(StorageType::bf16, raw<std::uint16_t>(0xC020), 1).at(0), -2.5F); }
 
 TEST(Quants, ReadsQ8Blocks) {
   std::string block = raw<std::uint16_t>(0x3800);
   for (int j = 0; j < 32; ++j) block += static_cast<char>(j - 128);
-  const auto values = dequantized(StorageType::q8_0, block, 32);
+  const auto values = values_of(StorageType::q8_0, block, 32);
   for (int j = 0; j < 32; ++j) EXPECT_EQ(values[static_cast<std::size_t>(j)], 0.5F * static_cast<float>(j - 128)) << j;
 }
 
 TEST(Quants, ReadsQ4BlocksLowNibblesFirst) {
   std::string block = raw<std::uint16_t>(0x3800);
   for (int j = 0; j < 16; ++j) block += static_cast<char>(j | (15 - j) << 4);
-  const auto values = dequantized(StorageType::q4_0, block, 32);
+  const auto values = values_of(StorageType::q4_0, block, 32);
   for (int j = 0; j < 16; ++j) {
     EXPECT_EQ(values[static_cast<std::size_t>(j)], 0.5F * static_cast<float>(j - 8)) << j;
     EXPECT_EQ(values[static_cast<std::size_t>(j + 16)], 0.5F * static_cast<float>(7 - j)) << j;
@@ -84,18 +84,18 @@ TEST(Quants, ReadsQ4KScalesAndMins) {
   std::string block = raw<std::uint16_t>(0x3800) + raw<std::uint16_t>(0x3400);  // 0.5, 0.25
   for (const int byte : packed) block += static_cast<char>(byte);
   for (int i = 0; i < 128; ++i) block += static_cast<char>(i % 16 | (15 - i % 16) << 4);
-  const auto values = dequantized(StorageType::q4_k, block, 256);
+  const auto values = values_of(StorageType::q4_k, block, 256);
   for (int i = 0; i < 256; ++i) {
     const int q = i % 64 < 32 ? i % 16 : 15 - i % 16;
     EXPECT_EQ(values[static_cast<std::size_t>(i)], 0.5 * scale(i / 32) * q - 0.25 * min(i / 32)) << i;
   }
 }
 
-TEST(Quants, RefusesPartOfABlock) { EXPECT_ERROR(dequantized(StorageType::q4_0, std::string(17, 'x'), 32), "q4_0"); }
+TEST(Quants, RefusesPartOfABlock) { EXPECT_ERROR(values_of(StorageType::q4_0, std::string(17, 'x'), 32), "q4_0"); }
 TEST(Quants, RefusesPartOfABlockOfValues) {
-  EXPECT_ERROR(dequantized(StorageType::q8_0, std::string(34, 'x'), 33), "33 values");
+  EXPECT_ERROR(values_of(StorageType::q8_0, std::string(34, 'x'), 33), "33 values");
 }
-TEST(Quants, RefusesTooFewBytes) { EXPECT_ERROR(dequantized(StorageType::f32, "abcd", 2), "[dequantize] 4 bytes"); }
+TEST(Quants, RefusesTooFewBytes) { EXPECT_ERROR(values_of(StorageType::f32, "abcd", 2), "[dequantize] 4 bytes"); }
 
 TEST(StorageTypes, AreFoundByTheContainersNames) {
   EXPECT_EQ(find_storage_type("BF16"), StorageType::bf16);

@@ -5,18 +5,13 @@
 #include <numeric>
 #include <random>
 
+#include "tests/model/random_logits.h"
 #include "tests/support.h"
 
 namespace glassbox::model {
 namespace {
 
-std::vector<float> random_logits(std::size_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, 3);
-  std::vector<float> logits(count);
-  for (auto& logit : logits) logit = normal(random);
-  return logits;
-}
+using glassbox::testing::random_logits;
 
 /// What a device leaves of `logits`: each logit a block of its own, the k largest of them.
 gpu::Candidates largest(const std::vector<float>& logits, std::size_t k) {

@@ -9,24 +9,19 @@
 #include <random>
 #include <utility>
 
+#include "tests/model/random_logits.h"
 #include "tests/support.h"
 
 namespace glassbox::model {
 namespace {
 
+using glassbox::testing::random_logits;
+
 constexpr float inf = std::numeric_limits<float>::infinity();
 constexpr float nan = std::numeric_limits<float>::quiet_NaN();
 
 /// Every stage off: the plain softmax.
-const SamplingOptions plain{.top_k = 0, .typical_p = 1, .top_p = 1, .min_p = 0, .temperature = 1};
-
-std::vector<float> random_logits(std::size_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, 3);
-  std::vector<float> logits(count);
-  for (auto& logit : logits) logit = normal(random);
-  return logits;
-}
+const SamplingOptions every_stage_off{.top_k = 0, .typical_p = 1, .top_p = 1, .min_p = 0, .temperature = 1};
 
 /// Oracle: token -> logit of what is left, in float64, each stage by a full sort.
 using Left = std::map<std::size_t, double>;
@@ -114,7 +109,7 @@ SamplingOptions with(SamplingOptions options, const std::function<void(SamplingO
   change(options);
   return options;
 }
-#define WITH(change) with(plain, [&](SamplingOptions& o) { change; })
+#define WITH(change) with(every_stage_off, [&](SamplingOptions& o) { change; })
 
 std::uint32_t draw(const std::vector<float>& logits, const SamplingOptions& options,
                    const std::vector<std::uint32_t>& history = {}, std::uint64_t seed = 1) {
@@ -156,7 +151,7 @@ class SamplerChain : public ::testing::TestWithParam<unsigned> {
 };
 INSTANTIATE_TEST_SUITE_P(Seeds, SamplerChain, ::testing::Range(1u, 7u));
 
-TEST_P(SamplerChain, PlainIsTheSoftmax) { expect_chain(logits, plain, {}); }
+TEST_P(SamplerChain, PlainIsTheSoftmax) { expect_chain(logits, every_stage_off, {}); }
 TEST_P(SamplerChain, Temperature) { expect_chain(logits, WITH(o.temperature = 0.3f), {}, 0.3f); }
 TEST_P(SamplerChain, TopK) { expect_chain(logits, WITH(o.top_k = 17), {top_k(17)}); }
 TEST_P(SamplerChain, TopKOfOne) { expect_chain(logits, WITH(o.top_k = 1), {top_k(1)}); }
@@ -283,7 +278,7 @@ TEST(SamplerDraw, IsDistributedAsTheChainSays) {
 
 TEST(SamplerDraw, UsesTheDocumentedGenerator) {
   const std::vector<float> uniform(10, 0.5f);
-  Sampler sampler(plain, 42);
+  Sampler sampler(every_stage_off, 42);
   std::mt19937_64 random(42);  // its numbers are fixed by the C++ standard
   for (int i = 0; i < 200; ++i) {
     const double u = static_cast<double>(random() >> 11) / 9007199254740992.0;
@@ -305,7 +300,7 @@ TEST(SamplerDraw, DependsOnTheSeedAlone) {
 }
 
 TEST(SamplerDraw, NeverTakesAMaskedToken) {
-  Sampler sampler(plain, 3);
+  Sampler sampler(every_stage_off, 3);
   for (int i = 0; i < 1000; ++i) EXPECT_EQ(sampler.sample(std::vector<float>{-inf, 0, -inf}, {}).token, 1u);
 }
 TEST(SamplerDraw, StandsTinyTemperatures) { EXPECT_EQ(draw({1, 1.0001f, -3}, WITH(o.temperature = 1e-45f)), 1u); }
@@ -334,7 +329,7 @@ TEST(SamplerCandidates, AreThoseBeforeThePenalties) {
   EXPECT_LT(all[0].chain_probability, all[1].chain_probability);
 }
 TEST(SamplerCandidates, AreNoneByDefaultAndAtMostTheVocabulary) {
-  EXPECT_TRUE(Sampler(plain, 1).sample(std::vector<float>{1, 2}, {}).candidates.empty());
+  EXPECT_TRUE(Sampler(every_stage_off, 1).sample(std::vector<float>{1, 2}, {}).candidates.empty());
   EXPECT_EQ(Sampler(WITH(o.keep_candidates = 10), 1).sample(std::vector<float>{1, 2}, {}).candidates.size(), 2u);
 }
 
@@ -345,6 +340,8 @@ TEST(SamplerBadLogits, AreOneClearLine) {
   EXPECT_ERROR(draw({-inf, -inf}, {}), "the model produced no finite logits at token 0 (all 2 are -inf)");
   EXPECT_ERROR(draw({}, {}), "the model produced no logits at token 0");
 }
+
+#undef WITH
 
 }  // namespace
 }  // namespace glassbox::model

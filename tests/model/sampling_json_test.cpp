@@ -5,12 +5,10 @@
 namespace glassbox::model {
 namespace {
 
-using nlohmann::json;
-
 TEST(SamplingJson, ComesBackAsItWas) {
   const SamplingOptions options{
       .repeat_last_n = 7, .repeat_penalty = 1.25F, .top_k = 3, .min_p = 0.1F, .temperature = 0.7F};
-  const auto back = sampling_from_json(json::parse(to_json(options).dump()));
+  const auto back = sampling_from_json(nlohmann::json::parse(to_json(options).dump()));
   EXPECT_EQ(to_json(back), to_json(options));
   EXPECT_EQ(back.top_k, 3);
   EXPECT_EQ(back.temperature, 0.7F);

@@ -57,7 +57,7 @@ void expect_sound(const Document& document, std::string_view source) {
   }
 }
 
-constexpr std::string_view sample = R"(# Title
+constexpr std::string_view every_block = R"(# Title
 
 Some **bold**, *italic*, ***both***, `code` and [text](https://example.org "t").
 Second line.
@@ -197,15 +197,15 @@ TEST(MarkdownStream, NoMarkerIsEverSeenWhileItStreams) {
   }
 }
 TEST(MarkdownStream, WholeTextIsAsParsedAtOnce) {
-  std::string source(sample);
+  std::string source(every_block);
   source += "end";
   EXPECT_EQ(parse_markdown(source, true), parse_markdown(source));
 }
 
 TEST(MarkdownFuzz, EveryPrefixOfASampleIsSound) {
-  for (std::size_t end = 0; end <= sample.size(); ++end)
+  for (std::size_t end = 0; end <= every_block.size(); ++end)
     for (const bool streaming : {false, true})
-      expect_sound(parse_markdown(sample.substr(0, end), streaming), sample.substr(0, end));
+      expect_sound(parse_markdown(every_block.substr(0, end), streaming), every_block.substr(0, end));
 }
 TEST(MarkdownFuzz, AnyMarkersAndBytesAreSound) {
   std::mt19937 random(7);

@@ -10,7 +10,7 @@
 namespace glassbox::app::ui {
 namespace {
 
-constexpr std::string_view sample =
+constexpr std::string_view wrapping_text =
     "# Title\n\nSome **bold** and `code` in a paragraph that is long enough to wrap in any width that we try here.\n\n"
     "- one\n- two\n  - three\n\n```py\nprint('a')\n\n    b = 1\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n"
     "中文文本没有空格，所以可以在任何地方换行。 &amp; the end.";
@@ -113,7 +113,7 @@ TEST_F(RichTextTest, ClickBesideTheTextIsOnNoCharacter) {
 }
 TEST_F(RichTextTest, EveryCharacterIsFoundWhereItStands) {
   for (const float width : {90.0F, 300.0F, 900.0F}) {
-    const auto text = laid(sample, width);
+    const auto text = laid(wrapping_text, width);
     std::size_t found = 0;
     for (float y = 0; y < text.height(); y += 4)
       for (float x = 1; x < width; x += 3)
@@ -122,7 +122,7 @@ TEST_F(RichTextTest, EveryCharacterIsFoundWhereItStands) {
           ASSERT_TRUE(source);
           const auto shown = text.text({*hit.character, *hit.character + 1});
           if (!shown.empty() && shown[0] != '\n' && shown != "&" && shown[0] != ' ')
-            EXPECT_EQ(shown.back(), sample[*source]) << "at " << x << ", " << y;
+            EXPECT_EQ(shown.back(), wrapping_text[*source]) << "at " << x << ", " << y;
           ++found;
         }
     EXPECT_GT(found, 200u);
@@ -164,14 +164,16 @@ TEST_F(RichTextTest, StreamingLaysOutTheLastBlockAlone) {
 }
 TEST_F(RichTextTest, StreamedIsAsLaidOutAtOnce) {
   RichText streamed;
-  for (std::size_t end = 0; end <= sample.size(); ++end)
-    streamed.lay_out(parse_markdown(sample.substr(0, end), true), 200, fonts(), 1);
-  streamed.lay_out(parse_markdown(sample), 200, fonts(), 1);
-  const auto once = laid(sample, 200);
+  for (std::size_t end = 0; end <= wrapping_text.size(); ++end)
+    streamed.lay_out(parse_markdown(wrapping_text.substr(0, end), true), 200, fonts(), 1);
+  streamed.lay_out(parse_markdown(wrapping_text), 200, fonts(), 1);
+  const auto once = laid(wrapping_text, 200);
   EXPECT_EQ(streamed.height(), once.height());
   EXPECT_EQ(streamed.text({0, streamed.size()}), once.text({0, once.size()}));
 }
-TEST_F(RichTextTest, NarrowIsHigherThanWide) { EXPECT_GT(laid(sample, 120).height(), laid(sample, 800).height()); }
+TEST_F(RichTextTest, NarrowIsHigherThanWide) {
+  EXPECT_GT(laid(wrapping_text, 120).height(), laid(wrapping_text, 800).height());
+}
 TEST_F(RichTextTest, NothingHasNoHeight) {
   const auto text = laid("");
   EXPECT_EQ(text.height(), 0);

@@ -24,8 +24,8 @@ using gpu::Shape;
 
 /// Vaswani et al. 2017, eq. 1, for each token and head by itself; GQA: query heads 0..g-1 share KV head 0, and so on
 /// (Ainslie et al. 2023). Token t stands at first + t and sees the keys up to its own.
-std::vector<double> by_definition(const Array& q, const Array& keys, const Array& values, std::size_t first,
-                                  double scale) {
+std::vector<double> attention_by_definition(const Array& q, const Array& keys, const Array& values, std::size_t first,
+                                            double scale) {
   const std::size_t tokens = q.shape()[0], heads = q.shape()[1], d = q.last(), capacity = keys.shape()[1];
   const std::size_t share = heads / keys.shape()[0];
   const auto of = [&](const Array& cache) { return gpu::kv_unpack(cache, Dynamic(0), capacity).values(); };
@@ -66,7 +66,7 @@ class Attention : public GpuTest {
     const float scale = 1 / std::sqrt(static_cast<float>(c.d));
     const auto y = attention(q, k, v, Dynamic(static_cast<std::uint32_t>(c.first)), scale, options);
     expect_within_tolerance(y);
-    const auto expected = by_definition(q, k, v, c.first, scale);
+    const auto expected = attention_by_definition(q, k, v, c.first, scale);
     expect_near(y, expected);
     EXPECT_LE(max_abs_error(y, expected), 1e-5);
   }
@@ -77,7 +77,7 @@ class Attention : public GpuTest {
     const float scale = 1 / std::sqrt(static_cast<float>(d));
     const auto y = attention(q, k, v, Dynamic(140), scale, options);
     expect_within_tolerance(y);
-    const auto expected = by_definition(q, k, v, 140, scale);
+    const auto expected = attention_by_definition(q, k, v, 140, scale);
     expect_near(y, expected);
     EXPECT_LE(max_abs_error(y, expected), 1e-5);
   }
@@ -107,7 +107,7 @@ TEST_F(Attention, TakesSixteenBitQueries) {
   const auto q = random.normal({2, 2, 8}, DType::f16), k = random.normal({1, 9, 8}), v = random.normal({1, 9, 8});
   const auto y = attention(q, k, v, Dynamic(5), 0.3f);
   expect_within_tolerance(y);
-  expect_near(y, by_definition(q, k, v, 5, 0.3f));
+  expect_near(y, attention_by_definition(q, k, v, 5, 0.3f));
 }
 
 /// llvmpipe ends an invocation's loops, silently, after 65535 iterations: longer contexts take several dispatches.
@@ -131,19 +131,19 @@ TEST_F(Attention, SurvivesAMaximumThatComesLate) {
   auto keys = random.normal({1, 300, 4}).values();
   for (std::size_t i = 0; i < 4; ++i) keys[299 * 4 + i] = 50;
   const auto q = array({1, 1, 4}, {10, 10, 10, 10}), k = array({1, 300, 4}, keys), v = random.normal({1, 300, 4});
-  expect_near(attention(q, k, v, Dynamic(299), 1), by_definition(q, k, v, 299, 1));
+  expect_near(attention(q, k, v, Dynamic(299), 1), attention_by_definition(q, k, v, 299, 1));
 }
 TEST_F(Attention, OfZeroQueriesIsTheMeanOfTheValues) {
   const auto k = random.normal({2, 30, 6}), v = random.normal({2, 30, 6});
   const auto y = attention(zeros({1, 2, 6}), k, v, Dynamic(29), 1);
   expect_within_tolerance(y);
-  expect_near(y, by_definition(zeros({1, 2, 6}), k, v, 29, 1));
+  expect_near(y, attention_by_definition(zeros({1, 2, 6}), k, v, 29, 1));
 }
 TEST_F(Attention, TakesTinyAndHugeValues) {
   const auto q = random.normal({2, 2, 8}), k = random.normal({1, 20, 8});
   for (const double size : {1e-30, 1e30}) {
     const auto v = random.normal({1, 20, 8}, DType::f32, size);
-    expect_near(attention(q, k, v, Dynamic(15), 0.35f), by_definition(q, k, v, 15, 0.35f));
+    expect_near(attention(q, k, v, Dynamic(15), 0.35f), attention_by_definition(q, k, v, 15, 0.35f));
   }
 }
 TEST_F(Attention, DoesNotSeeWhatStandsBehindTheContext) {
@@ -213,7 +213,7 @@ TEST_F(Attention, FollowsThePositionWhenAPlanIsReplayed) {
   for (const std::uint32_t position : {0u, 99u, 64u, 7u}) {
     first.set(position);
     plan.run();
-    expect_near(y, by_definition(q, k, v, position, 0.5f));
+    expect_near(y, attention_by_definition(q, k, v, position, 0.5f));
   }
 }
 TEST_F(Attention, TakesViewsAndCountsTheCopies) {
@@ -222,7 +222,7 @@ TEST_F(Attention, TakesViewsAndCountsTheCopies) {
   EXPECT_EQ(gpu::Plan::record({attention(q, k, v, Dynamic(9), 1)}).copies(), 3u);
   const auto y = attention(q, k, v, Dynamic(9), 1);
   expect_within_tolerance(y);
-  expect_near(y, by_definition(q, k, v, 9, 1));
+  expect_near(y, attention_by_definition(q, k, v, 9, 1));
 }
 TEST_F(Attention, RefusesWhatDoesNotFit) {
   const auto q = zeros({1, 4, 8}), kv = zeros({2, 5, 8});

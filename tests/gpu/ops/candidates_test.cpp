@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "gpu/plan.h"
 #include "tests/gpu_support.h"
@@ -18,8 +17,6 @@ using gpu::candidates;
 using gpu::Candidates;
 using gpu::DType;
 
-constexpr float infinity = std::numeric_limits<float>::infinity();
-
 std::vector<float> floats(const Array& array) {
   const auto values = array.values();
   return {values.begin(), values.end()};
@@ -30,7 +27,7 @@ Array row(const std::vector<float>& values) {
 }
 
 /// The k largest and the log of the sum, by a full sort and in float64.
-void check(const std::vector<float>& x, std::size_t count, std::size_t k) {
+void check_candidates(const std::vector<float>& x, std::size_t count, std::size_t k) {
   SCOPED_TRACE(fmt::format("{} of {} k {}", count, x.size(), k));
   const auto rows = candidates(row(x), count, k);
   expect_within_tolerance(rows);
@@ -69,19 +66,20 @@ struct CandidatesLengths : CandidatesTest, ::testing::WithParamInterface<std::si
 TEST_P(CandidatesLengths, AreTheLargestInOrderAndTheSumOfAll) {
   const auto n = GetParam();
   const auto most = CandidateBlocks(n).most();
-  for (const auto k : {std::size_t{1}, random.integer(1, most), most}) check(normal(n), n, k);
+  for (const auto k : {std::size_t{1}, random.integer(1, most), most}) check_candidates(normal(n), n, k);
 }
 TEST_P(CandidatesLengths, PreferTheLowerIdWhereEqual) {
   const auto n = GetParam();
-  for (const auto kinds : {1, 2, 7}) check(coarse(n, kinds), n, random.integer(1, CandidateBlocks(n).most()));
+  for (const auto kinds : {1, 2, 7})
+    check_candidates(coarse(n, kinds), n, random.integer(1, CandidateBlocks(n).most()));
 }
 TEST_P(CandidatesLengths, LeaveOutWhatPadsTheVocabulary) {
   const auto n = GetParam();
   auto x = normal(n + random.integer(1, 70));
   std::fill(x.begin() + static_cast<std::ptrdiff_t>(n), x.end(), 100.0F);
-  check(x, n, random.integer(1, CandidateBlocks(n).most()));
-  x.back() = infinity;
-  check(x, n, 1);
+  check_candidates(x, n, random.integer(1, CandidateBlocks(n).most()));
+  x.back() = float(infinity);
+  check_candidates(x, n, 1);
 }
 INSTANTIATE_TEST_SUITE_P(Rows, CandidatesLengths,
                          ::testing::Values(1, 2, 3, 4, 5, 31, 129, 288, 1023, 4096, 4097, 5003, 32000, 32769, 50257,
@@ -100,29 +98,29 @@ TEST_F(CandidatesTest, CutAnyVocabularyIntoFewBlocks) {
 TEST_F(CandidatesTest, AllInOneBlock) {
   auto x = normal(32000);
   for (std::size_t i = 0; i < 32; ++i) x[640 + i] += 50;
-  check(x, x.size(), 40);
+  check_candidates(x, x.size(), 40);
   std::sort(x.begin(), x.end(), std::greater<>());
-  check(x, x.size(), 40);
+  check_candidates(x, x.size(), 40);
   std::sort(x.begin(), x.end());
-  check(x, x.size(), 40);
+  check_candidates(x, x.size(), 40);
 }
 TEST_F(CandidatesTest, KnowHugeTinyAndNegativeValues) {
-  check({-3e38F, 3e38F, 0.0F, -0.0F, 1e-30F, -1e-30F, 2e30F, -7}, 8, 2);
+  check_candidates({-3e38F, 3e38F, 0.0F, -0.0F, 1e-30F, -1e-30F, 2e30F, -7}, 8, 2);
   auto x = normal(5003, 1e-20);
-  check(x, x.size(), 90);
+  check_candidates(x, x.size(), 90);
   for (auto& v : x) v = -std::abs(v) * 1e30F;
-  check(x, x.size(), 90);
+  check_candidates(x, x.size(), 90);
   for (auto& v : x) v = v < -1e10F ? -0.0F : 0.0F;
-  check(x, x.size(), 90);
+  check_candidates(x, x.size(), 90);
 }
 TEST_F(CandidatesTest, SumManyOfLittle) {
   std::vector<float> x(152064, -1.5F);
   x[77] = 11;
-  check(x, x.size(), 40);
+  check_candidates(x, x.size(), 40);
 }
 TEST_F(CandidatesTest, SayWhereALogitIsNotFinite) {
   for (const std::size_t n : {5U, 32000U, 128256U})
-    for (const float bad : {infinity, -infinity, std::nanf(""), -std::nanf("")}) {
+    for (const float bad : {float(infinity), -float(infinity), std::nanf(""), -std::nanf("")}) {
       auto x = normal(n);
       x[random.integer(0, n - 1)] = bad;
       Candidates found;

@@ -1,7 +1,6 @@
 #include "gpu/ops/copy.h"
 
 #include <cmath>
-#include <limits>
 
 #include "gpu/plan.h"
 #include "tests/gpu_support.h"
@@ -16,7 +15,7 @@ using gpu::copy;
 using gpu::DType;
 using gpu::Shape;
 
-void check(const Array& x) {
+void check_copy(const Array& x) {
   SCOPED_TRACE(fmt::format("{} {}", name_of(x.dtype()), x.shape()));
   const auto y = copy(x);
   expect_within_tolerance(y);
@@ -29,7 +28,7 @@ double rounded(double v, int mantissa_bits, int min_exponent, double largest) {
   if (v == 0 || !std::isfinite(v)) return v;
   const int exponent = std::max(std::ilogb(v), min_exponent) - mantissa_bits;
   const double near = std::ldexp(std::nearbyint(std::ldexp(v, -exponent)), exponent);
-  return std::abs(near) > largest ? std::copysign(std::numeric_limits<double>::infinity(), v) : near;
+  return std::abs(near) > largest ? std::copysign(infinity, v) : near;
 }
 double to_half(double v) { return rounded(v, 10, -14, 65504); }
 double to_bfloat16(double v) { return rounded(v, 7, -126, 3.3895313892515355e38); }
@@ -43,18 +42,18 @@ struct CopyDtypes : Copy, ::testing::WithParamInterface<DType> {
 };
 TEST_P(CopyDtypes, AreTheSameBits) {
   for (const Shape& shape : {Shape{}, Shape{1}, Shape{7}, Shape{8}, Shape{3, 5}, Shape{2, 3, 4, 5}})
-    check(fresh(shape));
+    check_copy(fresh(shape));
 }
 TEST_P(CopyDtypes, AreTheSameBitsThroughAnyView) {
   const auto x = fresh({4, 6, 5});
-  check(x.transpose({2, 0, 1}));
-  check(x.transpose({1, 0, 2}).slice(0, 1, 4));
-  check(x.slice(0, 1, 3));
-  check(x.slice(2, 1, 4).slice(1, 2, 3));
-  check(x.slice(1, 3, 4).broadcast_to({4, 3, 5}));
-  check(fresh({5}).broadcast_to({2, 3, 5}));
-  check(fresh({1}).broadcast_to({9}));
-  check(fresh({1, 2, 3, 1, 2, 3}).transpose({5, 4, 3, 2, 1, 0}));
+  check_copy(x.transpose({2, 0, 1}));
+  check_copy(x.transpose({1, 0, 2}).slice(0, 1, 4));
+  check_copy(x.slice(0, 1, 3));
+  check_copy(x.slice(2, 1, 4).slice(1, 2, 3));
+  check_copy(x.slice(1, 3, 4).broadcast_to({4, 3, 5}));
+  check_copy(fresh({5}).broadcast_to({2, 3, 5}));
+  check_copy(fresh({1}).broadcast_to({9}));
+  check_copy(fresh({1, 2, 3, 1, 2, 3}).transpose({5, 4, 3, 2, 1, 0}));
 }
 INSTANTIATE_TEST_SUITE_P(All, CopyDtypes,
                          ::testing::Values(DType::f32, DType::f16, DType::bf16, DType::u32, DType::i32),
@@ -64,9 +63,9 @@ TEST_F(Copy, KeepsEveryBitOfIntegers) {
   std::vector<std::uint32_t> words{0, 0x80000000, 1, 0x007fffff, 0x7f800000, 0xff800000, 0x3f800001};
   for (int i = 0; i < 1000; ++i) words.push_back(static_cast<std::uint32_t>(random.engine()()));
   for (const auto dtype : {DType::u32, DType::i32})
-    check(Array::from_bytes({words.size()}, dtype, std::as_bytes(std::span(words))));
+    check_copy(Array::from_bytes({words.size()}, dtype, std::as_bytes(std::span(words))));
 }
-TEST_F(Copy, TakesLargeMatricesAcross) { check(random.normal({517, 301}).transpose({1, 0})); }
+TEST_F(Copy, TakesLargeMatricesAcross) { check_copy(random.normal({517, 301}).transpose({1, 0})); }
 TEST_F(Copy, OfNothingIsNothing) { EXPECT_TRUE(copy(zeros({0, 3})).bytes().empty()); }
 TEST_F(Copy, IsWhatReshapeOfAViewDoes) {
   const auto x = array({2, 3}, {1, 2, 3, 4, 5, 6});
@@ -92,7 +91,6 @@ TEST_F(Copy, CastsTiesToEven) {
   EXPECT_THAT(cast(x.slice(0, 2, 4), DType::bf16).values(), ::testing::ElementsAre(1, 1 + 2.0 / 128));
 }
 TEST_F(Copy, CastsInfinitiesAndNan) {
-  const double infinity = std::numeric_limits<double>::infinity();
   for (const auto dtype : {DType::f16, DType::bf16})
     EXPECT_THAT(cast(array({4}, {infinity, -infinity, std::nan(""), 1}), dtype).values(),
                 ::testing::ElementsAre(infinity, -infinity, ::testing::IsNan(), 1));

@@ -14,8 +14,6 @@ using gpu::Array;
 using gpu::DType;
 using gpu::Shape;
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
-
 double logistic_times_x(double x) { return x * (1 + std::tanh(x / 2)) / 2; }  // silu by another identity
 
 class Elementwise : public GpuTest {

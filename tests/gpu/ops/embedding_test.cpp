@@ -1,7 +1,5 @@
 #include "gpu/ops/embedding.h"
 
-#include <limits>
-
 #include "gpu/plan.h"
 #include "tests/gpu_support.h"
 #include "tests/gpu_values.h"
@@ -13,7 +11,7 @@ using gpu::Array;
 using gpu::DType;
 using gpu::embedding;
 
-void check(const Array& ids, const Array& table) {
+void check_embedding(const Array& ids, const Array& table) {
   const auto y = embedding(ids, table);
   expect_within_tolerance(y);
   std::vector<double> expected;
@@ -27,24 +25,26 @@ void check(const Array& ids, const Array& table) {
 struct Embedding : GpuTest, ::testing::WithParamInterface<std::size_t> {};
 TEST_P(Embedding, GathersRowsExactly) {
   for (const auto dtype : {DType::f32, DType::f16, DType::bf16})
-    check(random.indices({9}, 23), random.normal({23, GetParam()}, dtype));
+    check_embedding(random.indices({9}, 23), random.normal({23, GetParam()}, dtype));
 }
 INSTANTIATE_TEST_SUITE_P(Widths, Embedding, ::testing::Values(1, 2, 3, 4, 5, 7, 12, 64, 1001));
 
 class EmbeddingOp : public GpuTest {};
-TEST_F(EmbeddingOp, TakesOneRowOfOne) { check(zeros({1}, DType::u32), random.normal({1, 1})); }
-TEST_F(EmbeddingOp, RepeatsRows) { check(array({4}, {2, 2, 0, 2}, DType::u32), random.normal({3, 10})); }
-TEST_F(EmbeddingOp, ReachesTheLastRow) { check(array({2}, {4999, 0}, DType::u32), random.normal({5000, 16})); }
+TEST_F(EmbeddingOp, TakesOneRowOfOne) { check_embedding(zeros({1}, DType::u32), random.normal({1, 1})); }
+TEST_F(EmbeddingOp, RepeatsRows) { check_embedding(array({4}, {2, 2, 0, 2}, DType::u32), random.normal({3, 10})); }
+TEST_F(EmbeddingOp, ReachesTheLastRow) {
+  check_embedding(array({2}, {4999, 0}, DType::u32), random.normal({5000, 16}));
+}
 TEST_F(EmbeddingOp, TakesMoreRowsThanAGridAxisHasGroups) {
-  check(random.indices({2100001}, 50), random.normal({50, 1}));
+  check_embedding(random.indices({2100001}, 50), random.normal({50, 1}));
 }
 TEST_F(EmbeddingOp, KeepsInfinitiesAndSubnormalHalves) {
-  const double infinity = std::numeric_limits<double>::infinity();
-  check(array({2}, {1, 0}, DType::u32), array({2, 3}, {infinity, -infinity, 65504, 6e-8, -0.0, 1e-5}, DType::f16));
+  check_embedding(array({2}, {1, 0}, DType::u32),
+                  array({2, 3}, {infinity, -infinity, 65504, 6e-8, -0.0, 1e-5}, DType::f16));
 }
 TEST_F(EmbeddingOp, TakesViews) {
-  check(random.indices({9}, 6).slice(0, 1, 6), random.normal({12, 6}).transpose({1, 0}));
-  check(random.indices({5}, 6), random.normal({8, 7}).slice(0, 1, 7));
+  check_embedding(random.indices({9}, 6).slice(0, 1, 6), random.normal({12, 6}).transpose({1, 0}));
+  check_embedding(random.indices({5}, 6), random.normal({8, 7}).slice(0, 1, 7));
 }
 TEST_F(EmbeddingOp, LeavesOtherRowsRightWhereAnIdIsBeyondTheTable) {
   const auto table = random.normal({3, 8});
@@ -69,7 +69,7 @@ TEST(EmbeddingWindows, FindTheRowsOfATableBeyondTheLargestBinding) {
         for (const std::size_t width : {30, 31, 32}) {
           const auto ids = random.indices({40}, 500), table = random.normal({500, width}, dtype);
           EXPECT_GE(gpu::Plan::record({embedding(ids, table)}).dispatches().size(), 2u);
-          check(ids, table);
+          check_embedding(ids, table);
         }
     });
 }

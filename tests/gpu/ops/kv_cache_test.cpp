@@ -80,7 +80,7 @@ TEST_F(KvCache, RoundsToNearestEven) {
   const auto cache = zeros({1, 1, 4}, DType::f16);
   const double ulp = 1.0 / 1024;
   EXPECT_THAT(kv_pack(cache, array({1, 1, 4}, {1 + ulp / 2, 1 + 1.5 * ulp, 70000, 1e-9}), Dynamic(0)).values(),
-              ::testing::ElementsAre(1, 1 + 2 * ulp, std::numeric_limits<double>::infinity(), 0));
+              ::testing::ElementsAre(1, 1 + 2 * ulp, infinity, 0));
 }
 TEST_F(KvCache, IsWrittenInPlaceTokenAfterToken) {
   const Dynamic first(0);

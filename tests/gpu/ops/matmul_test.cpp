@@ -15,7 +15,7 @@ using gpu::MatmulVariant;
 using gpu::Shape;
 
 /// y[b][t][n] = sum_k x[b][t][k] w[b][n][k]
-std::vector<double> by_definition(const Array& x, const Array& w, std::size_t batch = 1) {
+std::vector<double> matmul_by_definition(const Array& x, const Array& w, std::size_t batch = 1) {
   const std::size_t k = x.last(), n = w.rows() / batch, t = x.rows() / batch;
   const auto a = x.values(), b = w.values();
   std::vector<double> y;
@@ -29,17 +29,18 @@ std::vector<double> by_definition(const Array& x, const Array& w, std::size_t ba
   return y;
 }
 
-void check(const Array& x, const Array& w, const std::optional<MatmulVariant>& variant = {}, std::size_t batch = 1) {
+void check_matmul(const Array& x, const Array& w, const std::optional<MatmulVariant>& variant = {},
+                  std::size_t batch = 1) {
   const auto y = matmul(x, w, variant);
   expect_within_tolerance(y);
-  expect_near(y, by_definition(x, w, batch));
+  expect_near(y, matmul_by_definition(x, w, batch));
 }
 
 struct Named {
   std::string name;
   std::optional<MatmulVariant> variant;
 };
-using Kind = MatmulVariant::Kernel;
+using MatmulKernel = MatmulVariant::Kernel;
 
 /// Every kernel on every device, whatever the device would choose.
 class Matmul : public GpuTest, public ::testing::WithParamInterface<Named> {
@@ -52,7 +53,7 @@ class Matmul : public GpuTest, public ::testing::WithParamInterface<Named> {
   }
   void run(const Shape& x, const Shape& w, DType dtype = DType::f32, std::size_t batch = 1) {
     SCOPED_TRACE(fmt::format("{} x {} {}", x, name_of(dtype), w));
-    check(random.normal(x), random.normal(w, dtype), variant(), batch);
+    check_matmul(random.normal(x), random.normal(w, dtype), variant(), batch);
   }
 };
 
@@ -80,37 +81,38 @@ TEST_P(Matmul, TakesABatch) {
   run({2, 3, 17, 24}, {2, 3, 6, 24}, DType::f16, 6);
 }
 TEST_P(Matmul, TakesHugeAndTinyValues) {
-  check(random.normal({3, 40}, DType::f32, 1e18), random.normal({5, 40}, DType::f32, 1e18), variant());
-  check(random.normal({3, 40}, DType::f32, 1e-15), random.normal({5, 40}, DType::f32, 1e-15), variant());
+  check_matmul(random.normal({3, 40}, DType::f32, 1e18), random.normal({5, 40}, DType::f32, 1e18), variant());
+  check_matmul(random.normal({3, 40}, DType::f32, 1e-15), random.normal({5, 40}, DType::f32, 1e-15), variant());
 }
 TEST_P(Matmul, ByZeroWeightsIsZero) {
   EXPECT_THAT(matmul(random.normal({3, 40}), zeros({5, 40}), variant()).values(), ::testing::Each(0.0));
 }
 TEST_P(Matmul, TakesFloat16Inputs) {
-  check(random.normal({4, 36}, DType::f16), random.normal({10, 36}, DType::bf16), variant());
+  check_matmul(random.normal({4, 36}, DType::f16), random.normal({10, 36}, DType::bf16), variant());
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, Matmul,
-                         ::testing::Values(Named{"chosen", std::nullopt}, Named{"row1", MatmulVariant{Kind::row, 8, 1}},
-                                           Named{"row4", MatmulVariant{Kind::row, 32, 4}},
-                                           Named{"group", MatmulVariant{Kind::group, 32, 4, 4}},
-                                           Named{"group1", MatmulVariant{Kind::group, 64, 1, 4}},
-                                           Named{"tile8", MatmulVariant{Kind::tile, 64}},
-                                           Named{"tile16", MatmulVariant{Kind::tile, 256}}),
+                         ::testing::Values(Named{"chosen", std::nullopt},
+                                           Named{"row1", MatmulVariant{MatmulKernel::row, 8, 1}},
+                                           Named{"row4", MatmulVariant{MatmulKernel::row, 32, 4}},
+                                           Named{"group", MatmulVariant{MatmulKernel::group, 32, 4, 4}},
+                                           Named{"group1", MatmulVariant{MatmulKernel::group, 64, 1, 4}},
+                                           Named{"tile8", MatmulVariant{MatmulKernel::tile, 64}},
+                                           Named{"tile16", MatmulVariant{MatmulKernel::tile, 256}}),
                          [](const auto& test) { return test.param.name; });
 
 class MatmulOp : public GpuTest {};
 TEST_F(MatmulOp, TakesEveryNumberOfTokens) {
   const auto w = random.normal({11, 16});
-  for (std::size_t t = 1; t <= 17; ++t) check(random.normal({t, 16}), w);
+  for (std::size_t t = 1; t <= 17; ++t) check_matmul(random.normal({t, 16}), w);
 }
-TEST_F(MatmulOp, TakesOneOfEverything) { check(random.uniform({1, 1}, 1, 2), random.uniform({1, 1}, 1, 2)); }
+TEST_F(MatmulOp, TakesOneOfEverything) { check_matmul(random.uniform({1, 1}, 1, 2), random.uniform({1, 1}, 1, 2)); }
 TEST_F(MatmulOp, TakesAVectorAndLeadingAxes) {
   const auto w = random.normal({6, 12});
   EXPECT_EQ(matmul(random.normal({12}), w).shape(), (Shape{6}));
-  check(random.normal({12}), w);
+  check_matmul(random.normal({12}), w);
   EXPECT_EQ(matmul(random.normal({2, 3, 12}), w).shape(), (Shape{2, 3, 6}));
-  check(random.normal({2, 3, 12}), w);
+  check_matmul(random.normal({2, 3, 12}), w);
 }
 TEST_F(MatmulOp, MultipliesByTheTransposeOfTheWeights) {
   EXPECT_THAT(matmul(array({1, 2}, {1, 10}), array({3, 2}, {1, 2, 3, 4, 5, 6})).values(),
@@ -119,10 +121,10 @@ TEST_F(MatmulOp, MultipliesByTheTransposeOfTheWeights) {
 TEST_F(MatmulOp, TakesViewsAndCountsTheCopies) {
   const auto x = random.normal({12, 5}).transpose({1, 0}), w = random.normal({9, 13}).slice(1, 1, 13);
   EXPECT_EQ(gpu::Plan::record({matmul(x, w)}).copies(), 2u);
-  check(x, w);
+  check_matmul(x, w);
   const auto all = random.normal({10, 16});
   EXPECT_EQ(gpu::Plan::record({matmul(all.slice(0, 0, 3), all.slice(0, 3, 10))}).copies(), 0u);
-  check(all.slice(0, 0, 3), all.slice(0, 3, 10));
+  check_matmul(all.slice(0, 0, 3), all.slice(0, 3, 10));
 }
 TEST_F(MatmulOp, RefusesShapesThatDoNotFit) {
   EXPECT_ERROR(matmul(zeros({2, 8}), zeros({3, 7})), "[matmul] x [2, 8] and w [3, 7] must share their last axis");
@@ -139,8 +141,8 @@ TEST(MatmulWindows, GiveTheRowsOfWeightsBeyondTheLargestBinding) {
         for (const std::size_t tokens : {1, 3, 20}) {
           const auto x = random.normal({tokens, 60}), w = random.normal({201, 60}, dtype);
           EXPECT_GE(gpu::Plan::record({matmul(x, w)}).dispatches().size(), 2u);
-          check(x, w);
-          check(x, w, MatmulVariant{Kind::tile, 64});
+          check_matmul(x, w);
+          check_matmul(x, w, MatmulVariant{MatmulKernel::tile, 64});
         }
     });
 }

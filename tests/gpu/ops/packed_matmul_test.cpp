@@ -18,7 +18,7 @@ using gpu::packed_matmul_parts;
 using gpu::packed_projection;
 using gpu::PackedFormat;
 using gpu::PackedVariant;
-using Kernel = PackedVariant::Kernel;
+using PackedKernel = PackedVariant::Kernel;
 
 /// Every kernel on every device, not only those its autotuner would take: they are checked where there is no GPU too.
 class PackedMatmulVariants : public GpuTest, public ::testing::WithParamInterface<PackedFormat> {
@@ -39,14 +39,14 @@ TEST_P(PackedMatmulVariants, GroupSharesColumns) {
   for (const auto& [size, tokens, tiles] : {std::array{128u, 1u, 4u}, std::array{64u, 2u, 2u}})
     expect_within_tolerance(packed_matmul_parts(
         random.normal({3, odd()}), w,
-        PackedVariant{.kernel = Kernel::group, .local_size = size, .tokens = tokens, .tiles = tiles}));
+        PackedVariant{.kernel = PackedKernel::group, .local_size = size, .tokens = tokens, .tiles = tiles}));
 }
 
 TEST_P(PackedMatmulVariants, GroupOfOneToken) {
   const auto w = matrix(33, odd());
   for (const unsigned size : {32u, 128u})
     expect_within_tolerance(packed_matmul_parts(
-        random.normal({1, odd()}), w, PackedVariant{.kernel = Kernel::group, .local_size = size, .tiles = 2}));
+        random.normal({1, odd()}), w, PackedVariant{.kernel = PackedKernel::group, .local_size = size, .tiles = 2}));
 }
 
 TEST_P(PackedMatmulVariants, GroupWithWhatIsAroundIt) {
@@ -57,7 +57,7 @@ TEST_P(PackedMatmulVariants, GroupWithWhatIsAroundIt) {
     for (const unsigned size : {64u}) {
       const auto x = random.normal({tokens, columns}), norm = random.normal({columns}), h = random.normal({tokens, 48});
       const PackedVariant variant{
-          .kernel = Kernel::group, .local_size = size, .tokens = tokens > 1 ? 2u : 1u, .tiles = 2};
+          .kernel = PackedKernel::group, .local_size = size, .tokens = tokens > 1 ? 2u : 1u, .tiles = 2};
       expect_within_tolerance(packed_projection(x, w, {.norm = norm, .eps = 1e-5f, .variant = variant}));
       expect_within_tolerance(packed_projection(x, w, {.residual = h, .variant = variant}));
       expect_within_tolerance(packed_projection(x, w, {.norm = norm, .eps = 1e-5f, .gated = 21, .variant = variant}));
@@ -67,14 +67,14 @@ TEST_P(PackedMatmulVariants, GroupWithWhatIsAroundIt) {
 TEST_P(PackedMatmulVariants, TileGoesThroughSharedMemory) {
   if (!fits(256, 16384)) GTEST_SKIP() << "needs workgroups of 256 and 16 KB";
   const auto w = matrix(70, odd());
-  expect_within_tolerance(packed_matmul_parts(random.normal({67, odd()}), w,
-                                              PackedVariant{.kernel = Kernel::tile, .local_size = 256, .vectors = 1}));
+  expect_within_tolerance(packed_matmul_parts(
+      random.normal({67, odd()}), w, PackedVariant{.kernel = PackedKernel::tile, .local_size = 256, .vectors = 1}));
 }
 
 TEST_P(PackedMatmulVariants, LanesLeavePartialSums) {
   const auto w = matrix(41, odd());
   const auto y =
-      packed_matmul_parts(random.normal({1, odd()}), w, PackedVariant{.kernel = Kernel::lanes, .local_size = 8});
+      packed_matmul_parts(random.normal({1, odd()}), w, PackedVariant{.kernel = PackedKernel::lanes, .local_size = 8});
   const std::size_t parts = odd() == 288 ? 1 : 2;  // a block that is left goes to the chunk before it
   EXPECT_EQ(y.shape(), (gpu::Shape{parts, 1, 41}));
   expect_within_tolerance(y);
@@ -84,7 +84,7 @@ TEST_P(PackedMatmulVariants, TokensAreLanes) {
   const auto w = matrix(21, odd());
   expect_within_tolerance(
       packed_matmul_parts(random.normal({19, odd()}), w,
-                          PackedVariant{.kernel = Kernel::tokens, .local_size = 8, .rows = 8, .vectors = 2}));
+                          PackedVariant{.kernel = PackedKernel::tokens, .local_size = 8, .rows = 8, .vectors = 2}));
 }
 
 TEST_P(PackedMatmulVariants, PairsTakeTurns) {
@@ -138,7 +138,7 @@ TEST_F(PackedMatmul, LanesTakeSeveralChunksAndWhatIsLeft) {
   for (const auto& [columns, chunks, parts] :
        {Case{160, 1, 1}, Case{672, 1, 3}, Case{672, 2, 2}, Case{1024, 2, 2}, Case{1312, 2, 3}}) {
     const auto y = packed_matmul_parts(random.normal({1, columns}), q4_0(21, columns),
-                                       PackedVariant{.kernel = Kernel::lanes, .local_size = 8, .chunks = chunks});
+                                       PackedVariant{.kernel = PackedKernel::lanes, .local_size = 8, .chunks = chunks});
     EXPECT_EQ(y.shape(), (gpu::Shape{parts, 1, 21})) << columns;
     expect_within_tolerance(y);
   }
@@ -159,10 +159,11 @@ TEST_F(PackedMatmul, PanelsMayDifferInFormat) {
                               1e-12);
   expect_within_tolerance(
       packed_matmul_parts(random.normal({11, columns}), both,
-                          PackedVariant{.kernel = Kernel::tokens, .local_size = 8, .rows = 8, .vectors = 2}));
-  EXPECT_ERROR(packed_matmul_parts(random.normal({1, columns}), both,
-                                   PackedVariant{.kernel = Kernel::lanes, .local_size = 8, .chunks = 2, .int8 = true}),
-               "int8 activations take q4_0 weights alone");
+                          PackedVariant{.kernel = PackedKernel::tokens, .local_size = 8, .rows = 8, .vectors = 2}));
+  EXPECT_ERROR(
+      packed_matmul_parts(random.normal({1, columns}), both,
+                          PackedVariant{.kernel = PackedKernel::lanes, .local_size = 8, .chunks = 2, .int8 = true}),
+      "int8 activations take q4_0 weights alone");
 }
 
 TEST_F(PackedMatmul, TokensReadNothingBeyondTheColumns) {
@@ -175,21 +176,21 @@ TEST_F(PackedMatmul, TokensReadNothingBeyondTheColumns) {
   const auto padded = Array::from_values({values.size()}, gpu::DType::f32, values);
   expect_within_tolerance(
       packed_matmul_parts(padded.slice(0, 0, tokens * columns).reshape({tokens, columns}), w,
-                          PackedVariant{.kernel = Kernel::tokens, .local_size = 8, .rows = 8, .vectors = 2}));
+                          PackedVariant{.kernel = PackedKernel::tokens, .local_size = 8, .rows = 8, .vectors = 2}));
 }
 
 TEST_F(PackedMatmul, Int8IsExactForWhatItRoundsToItself) {
   for (const std::size_t columns : {160, 672, 1024}) {
     const auto w = q4_0(29, columns);
-    const PackedVariant lanes{.kernel = Kernel::lanes, .local_size = 8, .chunks = 2, .int8 = true};
+    const PackedVariant lanes{.kernel = PackedKernel::lanes, .local_size = 8, .chunks = 2, .int8 = true};
     expect_within_tolerance(packed_matmul_parts(made_for_int8(1, columns), w, lanes), 1e-12);
-    const PackedVariant tokens{.kernel = Kernel::tokens, .local_size = 8, .rows = 8, .vectors = 2, .int8 = true};
+    const PackedVariant tokens{.kernel = PackedKernel::tokens, .local_size = 8, .rows = 8, .vectors = 2, .int8 = true};
     expect_within_tolerance(packed_matmul_parts(made_for_int8(19, columns), w, tokens), 1e-12);
   }
 }
 
 TEST_F(PackedMatmul, Int8RoundsWithinItsTolerance) {
-  const PackedVariant lanes{.kernel = Kernel::lanes, .local_size = 8, .chunks = 2, .int8 = true};
+  const PackedVariant lanes{.kernel = PackedKernel::lanes, .local_size = 8, .chunks = 2, .int8 = true};
   const auto w = q4_0(200, 672);
   const auto y = packed_matmul_parts(random.normal({1, 672}), w, lanes);
   expect_within_tolerance(y);

@@ -18,7 +18,7 @@ using gpu::PackedFormat;
 using gpu::PackedTable;
 using gpu::PackedVariant;
 using gpu::Tune;
-using Kernel = PackedVariant::Kernel;
+using PackedKernel = PackedVariant::Kernel;
 using Json = nlohmann::ordered_json;
 
 constexpr PackedCase one_token{PackedFormat::q4_0, 48, 288, 1}, chunk{PackedFormat::q8_0, 48, 288, 64};
@@ -43,7 +43,9 @@ class PackedTune : public GpuTest {
   }
   /// Something that no rule and no measurement would come up with.
   static PackedChoice planted() {
-    return {.variant = {.kernel = Kernel::group, .local_size = 8, .tokens = 1, .tiles = 8}, .us = 12.5, .rule_us = 99};
+    return {.variant = {.kernel = PackedKernel::group, .local_size = 8, .tokens = 1, .tiles = 8},
+            .us = 12.5,
+            .rule_us = 99};
   }
   /// Cases that tuning measures.
   static std::size_t measured(Tune tune) {
@@ -63,7 +65,7 @@ class PackedTune : public GpuTest {
 TEST_F(PackedTune, TableComesBackFromItsFile) {
   PackedTable saved;
   saved.set(one_token, planted());
-  saved.set(chunk, {.variant = {.kernel = Kernel::tokens, .local_size = 8, .rows = 4, .vectors = 2}, .us = 3});
+  saved.set(chunk, {.variant = {.kernel = PackedKernel::tokens, .local_size = 8, .rows = 4, .vectors = 2}, .us = 3});
   saved.save(device());
   const auto back = loaded();
   ASSERT_EQ(back.choices().size(), 2U);
@@ -85,7 +87,7 @@ TEST_F(PackedTune, TableOfAnotherDriverOrOtherShadersIsNotUsedAndReplaced) {
     write(json.dump());
     auto table = loaded();
     EXPECT_TRUE(table.choices().empty()) << key;
-    table.set(chunk, {.variant = {.kernel = Kernel::tokens, .local_size = 8}});
+    table.set(chunk, {.variant = {.kernel = PackedKernel::tokens, .local_size = 8}});
     table.save(device());
     EXPECT_EQ(loaded().choices().size(), 1U) << key;
   }
@@ -156,7 +158,7 @@ TEST_F(PackedTune, EntriesThatCannotBeAreNamed) {
 
 TEST_F(PackedTune, ChoiceServesTokensUpToItsPowerOfTwo) {
   const auto layout = chunk.layout();
-  const PackedVariant picked{.kernel = Kernel::group, .local_size = 16, .tokens = 4, .tiles = 8};
+  const PackedVariant picked{.kernel = PackedKernel::group, .local_size = 16, .tokens = 4, .tiles = 8};
   table().set(chunk, {.variant = picked});
   for (const std::size_t tokens : {33, 50, 64}) EXPECT_EQ(gpu::packed_variant(device(), layout, tokens), picked);
   for (const std::size_t tokens : {1, 32, 65})
@@ -175,7 +177,7 @@ TEST_F(PackedTune, RoundedActivationsAreAnotherCase) {
   table().set(one_token, planted());
   EXPECT_EQ(gpu::packed_variant(device(), layout, 1), planted().variant);
   EXPECT_EQ(gpu::packed_variant(device(), layout, 1, gpu::Activations::int8), rounded);
-  const PackedVariant wide{.kernel = Kernel::lanes, .local_size = 8, .chunks = 3, .int8 = true};
+  const PackedVariant wide{.kernel = PackedKernel::lanes, .local_size = 8, .chunks = 3, .int8 = true};
   table().set(gpu::packed_case(layout, 1, true), {.variant = wide});
   EXPECT_EQ(gpu::packed_variant(device(), layout, 1, gpu::Activations::int8), wide);
 }

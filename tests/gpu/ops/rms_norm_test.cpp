@@ -19,7 +19,8 @@ using gpu::rms_norm_residual;
 using gpu::Shape;
 
 /// Zhang & Sennrich 2019, eq. 4: a_i / RMS(a) g_i, with eps under the root as Llama has it.
-std::vector<double> by_definition(const std::vector<double>& x, const std::vector<double>& weight, double eps) {
+std::vector<double> rms_norm_by_definition(const std::vector<double>& x, const std::vector<double>& weight,
+                                           double eps) {
   const std::size_t n = weight.size();
   std::vector<double> y(x.size());
   for (std::size_t row = 0; row < x.size(); row += n) {
@@ -37,7 +38,7 @@ class RmsNorm : public GpuTest {
   static void check(const Array& x, const Array& weight, float eps = 1e-5f) {
     const auto y = rms_norm(x, weight, eps);
     expect_within_tolerance(y);
-    expect_near(y, by_definition(x.values(), weight.values(), eps), gpu::storage_nmse(y.dtype()));
+    expect_near(y, rms_norm_by_definition(x.values(), weight.values(), eps), gpu::storage_nmse(y.dtype()));
   }
 };
 
@@ -54,14 +55,14 @@ TEST_P(RmsNormLengths, MatchTheDefinitionWithAResidual) {
   expect_within_tolerance(y);
   const auto sum = combined(x, r, [](double a, double b) { return a + b; });
   expect_near(h, sum);
-  expect_near(y, by_definition(sum, w.values(), 1e-5f));
+  expect_near(y, rms_norm_by_definition(sum, w.values(), 1e-5f));
 }
 INSTANTIATE_TEST_SUITE_P(Rows, RmsNormLengths,
                          ::testing::Values(1, 2, 3, 4, 5, 7, 8, 12, 31, 64, 65, 130, 172, 1001, 4096, 16384));
 
 TEST_F(RmsNorm, OfUnitScaleInputsIsWithinAMillionth) {
   const auto x = random.uniform({64, 512}, -1, 1), w = random.uniform({512}, -1, 1);
-  EXPECT_LE(max_abs_error(rms_norm(x, w, 1e-5f), by_definition(x.values(), w.values(), 1e-5f)), 1e-6);
+  EXPECT_LE(max_abs_error(rms_norm(x, w, 1e-5f), rms_norm_by_definition(x.values(), w.values(), 1e-5f)), 1e-6);
 }
 
 TEST_F(RmsNorm, HasOneRowOfOne) { check(random.normal({1, 1}), random.normal({1})); }
@@ -100,7 +101,7 @@ TEST_F(RmsNorm, TakesRowsOfEveryScaleAtOnce) {
   const double scales[] = {1e-35, 1e-3, 1e15, 1e37};
   for (std::size_t i = 0; i < values.size(); ++i) values[i] *= scales[i / 24];
   const auto x = array({4, 24}, values), w = random.normal({24}), y = rms_norm(x, w, 0);
-  const auto expected = by_definition(x.values(), w.values(), 0);
+  const auto expected = rms_norm_by_definition(x.values(), w.values(), 0);
   for (std::size_t row = 0; row < 4; ++row)
     expect_near(y.slice(0, row, row + 1), {expected.begin() + long(row) * 24, expected.begin() + long(row + 1) * 24});
 }
@@ -109,7 +110,7 @@ TEST_F(RmsNorm, OfTheLargestFloat16IsFinite) {
 }
 TEST_F(RmsNorm, OfAnInfinityIsNanThereAndZeroElsewhere) {
   auto values = random.normal({1, 12}).values();
-  values[5] = std::numeric_limits<double>::infinity();
+  values[5] = infinity;
   const auto y = rms_norm(array({1, 12}, values), array({12}, std::vector<double>(12, 2.0)), 1e-5f);
   expect_within_tolerance(y);
   EXPECT_TRUE(std::isnan(y.values()[5]));

@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <complex>
-#include <limits>
 #include <numbers>
 
 #include "gpu/plan.h"
@@ -29,8 +28,8 @@ std::vector<double> powers(std::size_t d, double base) {
 
 /// Each pair is a complex number, multiplied by e^(i m theta). Half split: element i with i + d/2, as rotate_half of
 /// Hugging Face; interleaved: 2i with 2i + 1, as Meta's view_as_complex.
-std::vector<double> by_definition(const Array& x, const std::vector<double>& radians, std::uint32_t first,
-                                  RopePairing pairing) {
+std::vector<double> rope_by_definition(const Array& x, const std::vector<double>& radians, std::uint32_t first,
+                                       RopePairing pairing) {
   const std::size_t d = x.last(), heads = x.shape()[1];
   const auto in = x.values();
   std::vector<double> out(in.size());
@@ -55,7 +54,7 @@ class Rope : public GpuTest {
     const auto radians = powers(x.last(), base);
     const auto y = rope(x, gpu::rope_frequencies(radians), Dynamic(first), pairing);
     expect_within_tolerance(y);
-    const auto expected = by_definition(x, radians, first, pairing);
+    const auto expected = rope_by_definition(x, radians, first, pairing);
     expect_near(y, expected, gpu::storage_nmse(y.dtype()));
     if (y.dtype() == DType::f32) {
       EXPECT_LE(max_abs_error(y, expected), 1e-6);
@@ -86,7 +85,7 @@ TEST_P(RopePairings, KeepsHugeAndTinyValuesLengths) {
   const auto x = random.normal({2, 2, 8}, DType::f32, 1e30);
   const auto radians = powers(8, 10000);
   const auto y = rope(x, gpu::rope_frequencies(radians), Dynamic(9), GetParam());
-  expect_near(y, by_definition(x, radians, 9, GetParam()));
+  expect_near(y, rope_by_definition(x, radians, 9, GetParam()));
 }
 TEST_P(RopePairings, MakesScoresDependOnTheDistanceAlone) {
   const auto q = random.normal({1, 1, 64}), k = random.normal({1, 1, 64});
@@ -108,7 +107,7 @@ TEST_P(RopePairings, FollowsThePositionWhenAPlanIsReplayed) {
   for (const std::uint32_t position : {3u, 0u, 900u}) {
     first.set(position);
     plan.run();
-    expect_near(y, by_definition(x, powers(8, 100), position, GetParam()));
+    expect_near(y, rope_by_definition(x, powers(8, 100), position, GetParam()));
   }
 }
 INSTANTIATE_TEST_SUITE_P(Both, RopePairings, ::testing::Values(RopePairing::half_split, RopePairing::interleaved),
@@ -141,7 +140,7 @@ TEST_F(Rope, TakesFrequenciesOfMoreThanATurn) {
   const auto x = random.uniform({2, 1, 4}, -1, 1);
   const std::vector<double> radians{7.0, 100.0};
   const auto y = rope(x, gpu::rope_frequencies(radians), Dynamic(3), RopePairing::interleaved);
-  EXPECT_LE(max_abs_error(y, by_definition(x, radians, 3, RopePairing::interleaved)), 1e-6);
+  EXPECT_LE(max_abs_error(y, rope_by_definition(x, radians, 3, RopePairing::interleaved)), 1e-6);
 }
 TEST_F(Rope, TakesViewsAndCountsTheCopies) {
   const auto across = random.normal({3, 4, 8}).transpose({1, 0, 2}), off = random.normal({5, 3, 6}).slice(0, 1, 4);
@@ -158,7 +157,7 @@ TEST_F(Rope, RefusesWhatItCannotTurn) {
   EXPECT_ERROR(turn(zeros({1, 2, 6}), f), "[rope] frequencies must be u32 [3, 2] for x [1, 2, 6], received u32 [4, 2]");
   EXPECT_ERROR(turn(zeros({1, 2, 8}), zeros({4, 2})), "received f32 [4, 2]");
   EXPECT_ERROR(gpu::rope_frequencies({{-1.0}}), "[rope] frequencies must be finite and not negative, received -1");
-  EXPECT_ERROR(gpu::rope_frequencies({{std::numeric_limits<double>::infinity()}}), "received inf");
+  EXPECT_ERROR(gpu::rope_frequencies({{infinity}}), "received inf");
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "gpu/ops/softmax.h"
 
 #include <cmath>
-#include <limits>
 
 #include "gpu/plan.h"
 #include "tests/gpu_support.h"
@@ -15,10 +14,8 @@ using gpu::DType;
 using gpu::Dynamic;
 using gpu::softmax;
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
-
 /// p_i = 1 / sum_j exp(x_j - x_i): no maximum, no division of sums.
-std::vector<double> by_definition(const std::vector<double>& x, std::size_t n) {
+std::vector<double> softmax_by_definition(const std::vector<double>& x, std::size_t n) {
   std::vector<double> p(x.size());
   for (std::size_t i = 0; i < x.size(); ++i) {
     long double sum = 0;
@@ -33,7 +30,7 @@ class Softmax : public GpuTest {
   static void check(const Array& x) {
     const auto y = softmax(x);
     expect_within_tolerance(y);
-    expect_near(y, by_definition(x.values(), x.last()), gpu::storage_nmse(y.dtype()));
+    expect_near(y, softmax_by_definition(x.values(), x.last()), gpu::storage_nmse(y.dtype()));
   }
 };
 

@@ -1,6 +1,5 @@
 #include "gpu/ops/top_k.h"
 
-#include <limits>
 #include <set>
 
 #include "gpu/plan.h"
@@ -15,8 +14,6 @@ using gpu::Array;
 using gpu::DType;
 using gpu::Shape;
 using gpu::top_k;
-
-constexpr double infinity = std::numeric_limits<double>::infinity();
 
 /// Rank of an element: how many stand before it, larger or equal with a lower index. The k largest are ranks 0..k-1.
 void check_top_k(const Array& x, std::size_t k) {
