@@ -73,6 +73,17 @@ for (int i = 0; i < TILES * TOKENS; ++i) partial[uint(i) * LOCAL_SIZE + local_id
 for (int t = 0; t < TOKENS; ++t) partial[uint(TILES * TOKENS + t) * LOCAL_SIZE + local_id] = squares[t];
 #endif
 barrier();
+// Eight slots take the sums of the others: eight lanes that sum them all one by one would be waited for.
+const uint left = min(uint(SLOTS), 8u);
+if (left < uint(SLOTS)) {
+    for (uint o = local_id; o < 64u * uint((TILES + NORM) * TOKENS); o += LOCAL_SIZE) {
+        uint at = (o >> 6) * LOCAL_SIZE + (o & 63u);
+        float total = partial[at];
+        for (uint k = left; k < uint(SLOTS); k += left) total += partial[at + k * 8u];
+        partial[at] = total;
+    }
+    barrier();
+}
 for (uint o = local_id; o < 8u * uint(TILES * TOKENS) / uint(1 + GATED); o += LOCAL_SIZE) {
 #if GATED
     uint pair = (o >> 3) / uint(TOKENS), which = 2u * pair * uint(TOKENS) + (o >> 3) % uint(TOKENS);
@@ -82,16 +93,16 @@ for (uint o = local_id; o < 8u * uint(TILES * TOKENS) / uint(1 + GATED); o += LO
 #endif
     uint t = which % uint(TOKENS);
     float total = 0.0, scale = 1.0;
-    for (uint k = 0u; k < uint(SLOTS); ++k) total += partial[which * LOCAL_SIZE + k * 8u + (o & 7u)];
+    for (uint k = 0u; k < left; ++k) total += partial[which * LOCAL_SIZE + k * 8u + (o & 7u)];
 #if NORM
     float square = 0.0;
-    for (uint k = 0u; k < uint(SLOTS); ++k) square += partial[(uint(TILES * TOKENS) + t) * LOCAL_SIZE + k * 8u];
+    for (uint k = 0u; k < left; ++k) square += partial[(uint(TILES * TOKENS) + t) * LOCAL_SIZE + k * 8u];
     scale = 1.0 / sqrt(square / float(x_row) + eps);
 #endif
     total *= scale;
 #if GATED
     float up = 0.0;
-    for (uint k = 0u; k < uint(SLOTS); ++k) up += partial[(which + uint(TOKENS)) * LOCAL_SIZE + k * 8u + (o & 7u)];
+    for (uint k = 0u; k < left; ++k) up += partial[(which + uint(TOKENS)) * LOCAL_SIZE + k * 8u + (o & 7u)];
     total = total / (1.0 + exp_accurate(-total)) * up * scale;
 #endif
     t += t0;
