@@ -17,7 +17,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
-struct Options {
+struct BenchOptions {
   ModelOptions model;
   std::vector<std::size_t> prompts = {512}, generations = {128}, depths = {0};
   std::size_t repetitions = 5;
@@ -64,7 +64,7 @@ struct Result {
   }
 };
 
-struct Report {
+struct BenchReport {
   const model::Engine& engine;
   std::string device;
   bool software;
@@ -84,7 +84,7 @@ double standard_deviation(const std::vector<double>& values) {
   return std::sqrt(squares / static_cast<double>(values.size() - 1));
 }
 
-std::vector<Test> tests_of(const Options& options, std::size_t context) {
+std::vector<Test> tests_of(const BenchOptions& options, std::size_t context) {
   std::vector<Test> tests;
   const auto add = [&](const Test& test, const char* flag) {
     if (test.tokens() == 0) return;
@@ -126,7 +126,7 @@ double run_once(model::Engine& engine, const Test& test, std::mt19937_64& random
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-Result measure(model::Engine& engine, const Test& test, const Options& options, std::mt19937_64& random,
+Result measure(model::Engine& engine, const Test& test, const BenchOptions& options, std::mt19937_64& random,
                ProgressBar& bar) {
   Result result{.test = test, .work = {}, .seconds = {}};
   bar.update(test.name(), 0, options.repetitions + 1);
@@ -148,7 +148,7 @@ Result measure(model::Engine& engine, const Test& test, const Options& options, 
   return result;
 }
 
-Json to_json(const Report& report, const Result& result) {
+Json to_json(const BenchReport& report, const Result& result) {
   const auto& [test, work, seconds, issue_seconds] = result;
   const auto& weights = report.engine.files().weights;
   std::size_t params = 0;
@@ -213,7 +213,7 @@ std::string parameter_count(double count) {
 }
 
 /// Aligned as text, and a table wherever Markdown is shown.
-std::string markdown(const Report& report, const std::vector<Json>& rows) {
+std::string markdown(const BenchReport& report, const std::vector<Json>& rows) {
   std::vector<std::vector<std::string>> lines = {{"model", "size", "params", "type", "device", "test", "t/s",
                                                   "bandwidth", "ttft s", "dispatches", "a layer", "barriers",
                                                   "issue us"}};
@@ -262,13 +262,13 @@ std::string markdown(const Report& report, const std::vector<Json>& rows) {
              repetitions == 1 ? "" : "s");
 }
 
-int run(const Options& options) {
+int run_bench(const BenchOptions& options) {
   const auto engine = options.model.load();
   const auto tests = tests_of(options, engine->context());
   auto& device = engine->device();
   ProgressBar bar;
   bar.update("measuring the bandwidth", 0, tests.size());
-  Report report{
+  BenchReport report{
       *engine, device.renderer(), device.features().software, gpu::measured_roofline(device, gpu::Measure::anew), {}};
   std::mt19937_64 random(options.seed);
   std::vector<Json> rows;
@@ -291,8 +291,8 @@ int run(const Options& options) {
   return 0;
 }
 
-Command add(CLI::App& program, CLI::App*& self) {
-  auto options = std::make_shared<Options>();
+Command add_bench(CLI::App& program, CLI::App*& self) {
+  auto options = std::make_shared<BenchOptions>();
   self = program.add_subcommand("bench", "Tokens a second for prompts (pp) and for decode (tg), as llama-bench has it");
   options->model.add_to(*self);
   const auto list = [&](const char* names, std::vector<std::size_t>& values, const char* help) {
@@ -312,10 +312,10 @@ Command add(CLI::App& program, CLI::App*& self) {
   self->add_option("-o,--output", options->output, "md (to paste), csv, json or jsonl (full precision)")
       ->check(CLI::IsMember({"md", "csv", "json", "jsonl"}))
       ->capture_default_str();
-  return [options] { return run(*options); };
+  return [options] { return run_bench(*options); };
 }
 
-const CommandRegistration registered{52, add};
+const CommandRegistration bench_registered{52, add_bench};
 
 }  // namespace
 }  // namespace glassbox::app

@@ -6,9 +6,9 @@ namespace glassbox::app {
 namespace {
 
 /// How many candidates /why shows.
-constexpr std::size_t candidates = 10;
+constexpr std::size_t candidates_shown = 10;
 
-struct Options {
+struct ChatFlags {
   ModelOptions model;
   SamplingFlags sampling;
   std::string system_prompt, first, conversation;
@@ -32,13 +32,13 @@ std::int64_t conversation_to_open(const model::ConversationStore& store, const s
   return latest.front().id;
 }
 
-int run(const Options& options) {
+int run_chat(const ChatFlags& options) {
   require(options.count > 0 || options.count == -1, "-n must be a number of tokens, or -1 for no limit, found {}",
           options.count);
   model::ChatSettings settings{.sampling = options.sampling.options,
                                .seed = options.sampling.seed(),
                                .max_tokens = options.count > 0 ? static_cast<std::size_t>(options.count) : 0};
-  settings.sampling.keep_candidates = candidates;
+  settings.sampling.keep_candidates = candidates_shown;
   settings.sampling.validate();
 
   // What can be refused at once is, before the model is loaded.
@@ -63,8 +63,8 @@ int run(const Options& options) {
   return repl.run(options.first_given ? std::optional(options.first) : std::nullopt);
 }
 
-Command add(CLI::App& program, CLI::App*& self) {
-  auto options = std::make_shared<Options>();
+Command add_chat(CLI::App& program, CLI::App*& self) {
+  auto options = std::make_shared<ChatFlags>();
   self = program.add_subcommand("chat", "Chat with a model in the terminal, or message by message through pipes");
   options->model.add_to(*self);
   auto* system = self->add_option("--system-prompt", options->system_prompt, "What the model is told first; also -sys");
@@ -85,11 +85,11 @@ Command add(CLI::App& program, CLI::App*& self) {
   return [options, first, go_on] {
     options->first_given = first->count() > 0;
     options->go_on = go_on->count() > 0;
-    return run(*options);
+    return run_chat(*options);
   };
 }
 
-const CommandRegistration registered{10, add};
+const CommandRegistration chat_registered{10, add_chat};
 
 }  // namespace
 }  // namespace glassbox::app

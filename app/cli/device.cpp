@@ -13,7 +13,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct Options {
+struct DeviceFlags {
   DeviceOptions device;
   std::string output = "table";
   bool measure = false;
@@ -127,25 +127,25 @@ std::string table(const gpu::Device& device, const gpu::Roofline& roofline) {
   return out;
 }
 
-int run(const Options& options) {
+int run_device(const DeviceFlags& options) {
   const auto device = options.device.open();
   const auto roofline = gpu::measured_roofline(*device, options.measure ? gpu::Measure::anew : gpu::Measure::cached);
   write_text("", options.output == "json" ? card(*device, roofline).dump(2) + '\n' : table(*device, roofline));
   return 0;
 }
 
-Command add(CLI::App& program, CLI::App*& self) {
-  auto options = std::make_shared<Options>();
+Command add_device(CLI::App& program, CLI::App*& self) {
+  auto options = std::make_shared<DeviceFlags>();
   self = program.add_subcommand("device", "The driver: its limits, its timer, how fast it is; which devices there are");
   options->device.add_to(*self);
   self->add_option("-o,--output", options->output, "table or json")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
   self->add_flag("--measure", options->measure, "Measure the ceilings again (else once per driver)");
-  return [options] { return run(*options); };
+  return [options] { return run_device(*options); };
 }
 
-const CommandRegistration registered{90, add};
+const CommandRegistration device_registered{90, add_device};
 
 }  // namespace
 }  // namespace glassbox::app

@@ -11,7 +11,7 @@
 namespace glassbox::app {
 namespace {
 
-struct Options {
+struct DiffOptions {
   ModelOptions model;
   std::string prompt, tokens, save, against, output = "table";
   std::size_t count = 0;
@@ -127,7 +127,7 @@ void print_table(const model::DiffReport& report, const gpu::Device& device, boo
   }
 }
 
-int run(const Options& options, bool prompt_given) {
+int run_diff(const DiffOptions& options, bool prompt_given) {
   const auto engine = options.model.load();
   const auto ids = prompt_ids(*engine, options.prompt, prompt_given, options.tokens, !options.no_bos);
   const auto this_run = describe_run(ids, options.count);
@@ -163,8 +163,8 @@ int run(const Options& options, bool prompt_given) {
   return report.ok() ? 0 : 1;
 }
 
-Command add(CLI::App& program, CLI::App*& self) {
-  auto options = std::make_shared<Options>();
+Command add_diff(CLI::App& program, CLI::App*& self) {
+  auto options = std::make_shared<DiffOptions>();
   self = program.add_subcommand("diff",
                                 "Hold every kernel against its float64 reference; exit 1 if one is out of tolerance");
   options->model.add_to(*self);
@@ -180,10 +180,10 @@ Command add(CLI::App& program, CLI::App*& self) {
   self->add_option("--against", options->against,
                    "Compare with the outputs another device or build saved, in place of float64");
   self->add_flag("--no-bos", options->no_bos, "Do not begin with the BOS token");
-  return [options, prompt] { return run(*options, prompt->count() > 0); };
+  return [options, prompt] { return run_diff(*options, prompt->count() > 0); };
 }
 
-const CommandRegistration registered{50, add};
+const CommandRegistration diff_registered{50, add_diff};
 
 }  // namespace
 }  // namespace glassbox::app

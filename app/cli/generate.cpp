@@ -11,7 +11,7 @@
 namespace glassbox::app {
 namespace {
 
-struct Options {
+struct GenerateOptions {
   ModelOptions model;
   SamplingFlags sampling;
   std::string prompt, tokens;
@@ -20,7 +20,7 @@ struct Options {
   bool json = false, ignore_end = false, no_bos = false;
 };
 
-int run(const Options& options, bool prompt_given) {
+int run_generate(const GenerateOptions& options, bool prompt_given) {
   options.sampling.options.validate();
   require(options.count >= -1, "-n must be a number of tokens or -1, found {}", options.count);
   const auto engine = options.model.load();
@@ -62,8 +62,8 @@ int run(const Options& options, bool prompt_given) {
   return 0;
 }
 
-Command add(CLI::App& program, CLI::App*& self) {
-  auto options = std::make_shared<Options>();
+Command add_generate(CLI::App& program, CLI::App*& self) {
+  auto options = std::make_shared<GenerateOptions>();
   self = program.add_subcommand("generate", "Continue a text or token ids, without a chat template");
   options->model.add_to(*self);
   auto* prompt = self->add_option("-p,--prompt", options->prompt, "Text to continue");
@@ -76,10 +76,10 @@ Command add(CLI::App& program, CLI::App*& self) {
   self->add_flag("--no-bos", options->no_bos, "Do not begin with the BOS token");
   self->add_flag("--json", options->json, "Print one JSON object: prompt_tokens, tokens, text, stop_reason, timings");
   options->sampling.add_to(*self);
-  return [options, prompt] { return run(*options, prompt->count() > 0); };
+  return [options, prompt] { return run_generate(*options, prompt->count() > 0); };
 }
 
-const CommandRegistration registered{20, add};
+const CommandRegistration generate_registered{20, add_generate};
 
 }  // namespace
 }  // namespace glassbox::app

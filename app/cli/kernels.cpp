@@ -21,7 +21,7 @@ namespace {
 using gpu::Fusion;
 using nlohmann::ordered_json;
 
-struct Options {
+struct KernelsOptions {
   DeviceOptions device;
   std::vector<std::string> names;
   std::string output = "table";
@@ -45,7 +45,7 @@ std::vector<gpu::RegisteredOp> chosen_ops(const std::vector<std::string>& names)
   return ops;
 }
 
-int list(const Options& options) {
+int list(const KernelsOptions& options) {
   const auto device = options.device.open();
   gpu::Random random(1);
   Table table({{"kernel", Table::Align::left},
@@ -74,7 +74,7 @@ int list(const Options& options) {
   return 0;
 }
 
-int test(const Options& options) {
+int test(const KernelsOptions& options) {
   const auto device = options.device.open();
   const std::uint64_t seed = options.seed >= 0 ? static_cast<std::uint64_t>(options.seed) : std::random_device{}();
   gpu::Random random(seed);
@@ -155,7 +155,7 @@ double median_us(gpu::Plan& plan) {
   return times[4];
 }
 
-int bench(const Options& options) {
+int bench(const KernelsOptions& options) {
   const auto device = options.device.open();
   const auto roofline = gpu::measured_roofline(*device);
   gpu::Random random(options.seed >= 0 ? static_cast<std::uint64_t>(options.seed) : std::random_device{}());
@@ -222,7 +222,7 @@ int bench(const Options& options) {
   return 0;
 }
 
-int compile(const Options& options) {
+int compile(const KernelsOptions& options) {
   const auto device = options.device.open();
   gpu::Random random(1);
   ProgressBar bar;
@@ -243,11 +243,11 @@ int compile(const Options& options) {
   return 0;
 }
 
-Command add(CLI::App& program, CLI::App*& self) {
+Command add_kernels(CLI::App& program, CLI::App*& self) {
   self = program.add_subcommand("kernels", "List, test, time, compile or tune every kernel");
   self->require_subcommand(1);
-  auto options = std::make_shared<Options>();
-  using Run = int (*)(const Options&);
+  auto options = std::make_shared<KernelsOptions>();
+  using Run = int (*)(const KernelsOptions&);
   struct Verb {
     const char *name, *help;
     Run run;
@@ -277,7 +277,7 @@ Command add(CLI::App& program, CLI::App*& self) {
   };
 }
 
-const CommandRegistration registered{60, add};
+const CommandRegistration kernels_registered{60, add_kernels};
 
 }  // namespace
 }  // namespace glassbox::app

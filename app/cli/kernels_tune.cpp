@@ -13,7 +13,7 @@ namespace {
 using gpu::PackedFormat;
 using nlohmann::ordered_json;
 
-struct Options {
+struct TuneOptions {
   ModelOptions model;
   bool force = false, show = false, clear = false;
   std::string output = "table";
@@ -86,7 +86,7 @@ ordered_json json(const gpu::Device& device, const std::vector<gpu::PackedCase>&
           {"packed_matmul", rows}};
 }
 
-int run(const Options& options) {
+int run_kernels_tune(const TuneOptions& options) {
   auto engine_options = options.model.engine_options_if_any();
   const auto tune = options.force ? gpu::Tune::anew : gpu::Tune::on;
   ProgressBar bar;
@@ -124,7 +124,7 @@ int run(const Options& options) {
 }  // namespace
 
 Command add_kernels_tune(CLI::App& kernels, CLI::App*& self) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TuneOptions>();
   self = kernels.add_subcommand(
       "tune", "Measure which variant of each quantised product is fastest here, and keep it for every later run");
   options->model.add_to(*self);
@@ -139,7 +139,7 @@ Command add_kernels_tune(CLI::App& kernels, CLI::App*& self) {
   self->add_option("-o,--output", options->output, "table or json")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
-  return [options] { return run(*options); };
+  return [options] { return run_kernels_tune(*options); };
 }
 
 }  // namespace glassbox::app

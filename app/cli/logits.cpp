@@ -7,13 +7,13 @@
 namespace glassbox::app {
 namespace {
 
-struct Options {
+struct LogitsOptions {
   ModelOptions model;
   std::string prompt, tokens, out;
   bool no_bos = false;
 };
 
-int run(const Options& options, bool prompt_given) {
+int run_logits(const LogitsOptions& options, bool prompt_given) {
   const auto engine = options.model.load();
   const auto ids = prompt_ids(*engine, options.prompt, prompt_given, options.tokens, !options.no_bos);
   ProgressBar bar;
@@ -28,18 +28,18 @@ int run(const Options& options, bool prompt_given) {
   return 0;
 }
 
-Command add(CLI::App& program, CLI::App*& self) {
-  auto options = std::make_shared<Options>();
+Command add_logits(CLI::App& program, CLI::App*& self) {
+  auto options = std::make_shared<LogitsOptions>();
   self = program.add_subcommand("logits", "Write the logits of every position as safetensors");
   options->model.add_to(*self);
   auto* prompt = self->add_option("-p,--prompt", options->prompt, "Text");
   self->add_option("--tokens", options->tokens, "Token ids as 1,2,3, in place of a text");
   self->add_option("--out", options->out, "File to write: tensor `logits`, float32 [tokens, vocabulary]")->required();
   self->add_flag("--no-bos", options->no_bos, "Do not begin with the BOS token");
-  return [options, prompt] { return run(*options, prompt->count() > 0); };
+  return [options, prompt] { return run_logits(*options, prompt->count() > 0); };
 }
 
-const CommandRegistration registered{30, add};
+const CommandRegistration logits_registered{30, add_logits};
 
 }  // namespace
 }  // namespace glassbox::app

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t default_context = 512;  // llama.cpp's
 
-struct Options {
+struct PerplexityOptions {
   ModelOptions model;
   std::string file, base, output = "table";
   bool special = false;
@@ -72,14 +72,14 @@ void run_model(const model::EngineOptions& options, const Chunks& chunks, const 
   }
 }
 
-struct Report {
+struct PerplexityReport {
   std::string model, base;
   std::size_t context = 0, chunks = 0;
   model::Perplexity perplexity, base_perplexity;
   model::Divergence divergence;
 };
 
-nlohmann::ordered_json to_json(const Report& report) {
+nlohmann::ordered_json to_json(const PerplexityReport& report) {
   nlohmann::ordered_json json = {{"model", report.model},
                                  {"context", report.context},
                                  {"chunks", report.chunks},
@@ -103,7 +103,7 @@ nlohmann::ordered_json to_json(const Report& report) {
   return json;
 }
 
-void print_table(const Report& report) {
+void print_table(const PerplexityReport& report) {
   fmt::print("{} tokens scored, the second half of {} {} of {}\n", report.perplexity.tokens(), report.chunks,
              report.chunks == 1 ? "chunk" : "chunks", report.context);
   const auto row = [](std::string_view what, double value, double error) {
@@ -120,7 +120,7 @@ void print_table(const Report& report) {
   row("same likeliest token, share", d.same_top().mean(), d.same_top().standard_error());
 }
 
-int run(const Options& options) {
+int run_perplexity(const PerplexityOptions& options) {
   const model::MappedFile file(options.file);
   if (const auto offset = model::find_invalid_utf8(file.text()))
     fail("{}: is not valid UTF-8 at byte {}", options.file, *offset);
@@ -135,7 +135,7 @@ int run(const Options& options) {
   require(!chunks.empty(), "{}: has {} tokens, expected at least the {} of one chunk (-c takes another size)",
           options.file, ids.size(), engine.context);
 
-  Report report{
+  PerplexityReport report{
       .model = engine.model.string(), .base = options.base, .context = engine.context, .chunks = chunks.size()};
   std::optional<Spool> spool;
   if (!options.base.empty()) {
@@ -168,8 +168,8 @@ int run(const Options& options) {
   return 0;
 }
 
-Command add(CLI::App& program, CLI::App*& self) {
-  auto options = std::make_shared<Options>();
+Command add_perplexity(CLI::App& program, CLI::App*& self) {
+  auto options = std::make_shared<PerplexityOptions>();
   self = program.add_subcommand(
       "perplexity", "How well a model foretells a text, and how far its probabilities are from another model's");
   options->model.add_to(*self);
@@ -185,10 +185,10 @@ Command add(CLI::App& program, CLI::App*& self) {
   self->add_option("-o,--output", options->output, "table or json")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
-  return [options] { return run(*options); };
+  return [options] { return run_perplexity(*options); };
 }
 
-const CommandRegistration registered{75, add};
+const CommandRegistration perplexity_registered{75, add_perplexity};
 
 }  // namespace
 }  // namespace glassbox::app

@@ -14,8 +14,9 @@ namespace glassbox::app {
 namespace {
 
 using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
 
-struct Options {
+struct ProfileOptions {
   ModelOptions model;
   std::string prompt, tokens, output = "table", out;
   std::size_t count = 32;
@@ -29,7 +30,7 @@ struct Section {
   double plain_seconds = 0, timed_seconds = 0;
 };
 
-struct Report {
+struct ProfileReport {
   const gpu::Device& device;
   gpu::Roofline roofline;
   gpu::Profile profile;
@@ -42,7 +43,6 @@ double rate(std::size_t tokens, double seconds) { return seconds > 0 ? static_ca
 /// Reads the prompt and decodes greedily, from an empty context; seconds of each part go to `seen`.
 void run_once(model::Engine& engine, const std::vector<std::uint32_t>& prompt, std::size_t count, ProgressBar& bar,
               std::string_view what, std::string& section, const std::function<void(std::size_t, double)>& seen) {
-  using Clock = std::chrono::steady_clock;
   const auto seconds = [](Clock::time_point since) {
     return std::chrono::duration<double>(Clock::now() - since).count();
   };
@@ -61,12 +61,12 @@ void run_once(model::Engine& engine, const std::vector<std::uint32_t>& prompt, s
   if (count > 0) seen(1, seconds(start));
 }
 
-Report measure(model::Engine& engine, const Options& options, const std::vector<std::uint32_t>& prompt) {
-  Report report{engine.device(),
-                gpu::measured_roofline(engine.device()),
-                gpu::Profile(engine.device().timer_source()),
-                {{"prompt", prompt.size()}},
-                options.layers ? gpu::Profile::By::kernel_and_layer : gpu::Profile::By::kernel};
+ProfileReport measure(model::Engine& engine, const ProfileOptions& options, const std::vector<std::uint32_t>& prompt) {
+  ProfileReport report{engine.device(),
+                       gpu::measured_roofline(engine.device()),
+                       gpu::Profile(engine.device().timer_source()),
+                       {{"prompt", prompt.size()}},
+                       options.layers ? gpu::Profile::By::kernel_and_layer : gpu::Profile::By::kernel};
   if (options.count > 0) report.sections.push_back({"decode", options.count});
   ProgressBar bar;
   std::string section;
@@ -83,7 +83,7 @@ Report measure(model::Engine& engine, const Options& options, const std::vector<
   return report;
 }
 
-std::string table(const Report& report) {
+std::string table(const ProfileReport& report) {
   const auto& roofline = report.roofline;
   std::string out = fmt::format("{}\n{}\nceilings measured {}: {:.1f} GB/s read, {:.1f} GFLOP/s float32 multiply-add\n",
                                 report.device.renderer(), gpu::measured_by(report.device), roofline.date,
@@ -125,7 +125,7 @@ std::string table(const Report& report) {
   return out + "\nroofline: the time the ceilings allow over the time taken; above 100% caches beat memory.\n";
 }
 
-std::string csv(const Report& report) {
+std::string csv(const ProfileReport& report) {
   std::string out =
       "section,kernel,layer,calls,total_us,mean_us,p50_us,p99_us,bytes,flops,gb_per_s,gflop_per_s,roofline,share,timer,"
       "device,software\n";
@@ -139,7 +139,7 @@ std::string csv(const Report& report) {
   return out;
 }
 
-Json json(const Report& report, const std::string& model) {
+Json json(const ProfileReport& report, const std::string& model) {
   Json sections = Json::array();
   for (const auto& section : report.sections) {
     const auto totals = report.profile.totals(section.name);
@@ -185,7 +185,7 @@ Json json(const Report& report, const std::string& model) {
           {"sections", std::move(sections)}};
 }
 
-int run(const Options& options, bool prompt_given) {
+int run_profile(const ProfileOptions& options, bool prompt_given) {
   const auto engine = options.model.load();
   const auto prompt = prompt_ids(*engine, options.prompt, prompt_given, options.tokens, !options.no_bos);
   require(prompt.size() <= engine->context() && options.count <= engine->context() - prompt.size(),
@@ -200,8 +200,8 @@ int run(const Options& options, bool prompt_given) {
   return 0;
 }
 
-Command add(CLI::App& program, CLI::App*& self) {
-  auto options = std::make_shared<Options>();
+Command add_profile(CLI::App& program, CLI::App*& self) {
+  auto options = std::make_shared<ProfileOptions>();
   self = program.add_subcommand("profile", "Time every kernel of a prompt and of the tokens that follow it");
   options->model.add_to(*self);
   auto* prompt = self->add_option("-p,--prompt", options->prompt, "Text to read");
@@ -215,10 +215,10 @@ Command add(CLI::App& program, CLI::App*& self) {
   self->add_option("--out", options->out, "File to write (default: standard output)");
   self->add_flag("--layers", options->layers, "One row for each layer of the model");
   self->add_flag("--no-bos", options->no_bos, "Do not begin with the BOS token");
-  return [options, prompt] { return run(*options, prompt->count() > 0); };
+  return [options, prompt] { return run_profile(*options, prompt->count() > 0); };
 }
 
-const CommandRegistration registered{55, add};
+const CommandRegistration profile_registered{55, add_profile};
 
 }  // namespace
 }  // namespace glassbox::app

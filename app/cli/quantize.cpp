@@ -12,7 +12,7 @@
 namespace glassbox::app {
 namespace {
 
-struct Options {
+struct QuantizeOptions {
   std::string input, output, type;
   bool pure = false;
 };
@@ -30,7 +30,7 @@ void print_fallbacks(const model::ModelQuantizer& quantizer) {
   }
 }
 
-int run(const Options& options) {
+int run_quantize(const QuantizeOptions& options) {
   const auto type = model::find_storage_type(options.type).value();
   model::ModelQuantizer quantizer(options.input, type, options.pure);
   if (const auto from = quantizer.requantized())
@@ -50,8 +50,8 @@ int run(const Options& options) {
   return 0;
 }
 
-Command add(CLI::App& program, CLI::App*& self) {
-  auto options = std::make_shared<Options>();
+Command add_quantize(CLI::App& program, CLI::App*& self) {
+  auto options = std::make_shared<QuantizeOptions>();
   self = program.add_subcommand("quantize", "Write a model as a GGUF file of another type, for llama.cpp too");
   self->add_option("input", options->input, "Hugging Face directory or .gguf file")->required();
   self->add_option("output", options->output, ".gguf file to write")->required();
@@ -63,10 +63,10 @@ Command add(CLI::App& program, CLI::App*& self) {
       ->type_name("TYPE");
   self->add_flag("--pure", options->pure,
                  "Embedding and output matrix too; without it they are q6_k where the type has fewer bits");
-  return [options] { return run(*options); };
+  return [options] { return run_quantize(*options); };
 }
 
-const CommandRegistration registered{70, add};
+const CommandRegistration quantize_registered{70, add_quantize};
 
 }  // namespace
 }  // namespace glassbox::app
