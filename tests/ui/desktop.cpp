@@ -332,4 +332,13 @@ Picture Desktop::picture(const std::string& landmark) {
   return part;
 }
 
+Picture Desktop::picture_unlike(const Picture& before, std::size_t pixels, const std::string& landmark) {
+  const auto deadline = Clock::now() + std::chrono::seconds(20);
+  while (true) {
+    until_idle();
+    auto now = landmark.empty() ? picture() : picture(landmark);
+    if (now.different_from(before) > pixels || Clock::now() > deadline) return now;
+  }
+}
+
 }  // namespace glassbox::testing

@@ -128,12 +128,10 @@ TEST_F(Person, ClicksATokenAndEveryPanelShowsIt) {
   const auto latest = desktop.picture("panel");
   const auto answer = desktop.where("message " + std::to_string(store().thread(conversation()).back().id));
   desktop.click(answer.x + 12, answer.y + 10);
-  desktop.until_idle();
-  EXPECT_GT(desktop.picture("panel").different_from(latest), 200u) << "another token's candidates";
+  EXPECT_GT(desktop.picture_unlike(latest, 200, "panel").different_from(latest), 200u) << "another token's candidates";
   for (const char* panel : {"Timeline", "Kernels", "Roofline", "Diff", "Model", "Device", "Settings"}) {
     desktop.click(panel);
-    desktop.until_idle();
-    const auto picture = desktop.picture("panel");
+    const auto picture = desktop.picture_unlike(latest, 2000, "panel");
     EXPECT_GT(picture.colours(), 20u) << panel;
     EXPECT_GT(picture.different_from(latest), 2000u) << panel;
   }
@@ -167,14 +165,12 @@ TEST_F(Person, SortsTheKernelsAndChangesTheTheme) {
   desktop.until_idle();
   const auto by_time = desktop.picture("kernels table");
   desktop.click("kernels column 0");
-  desktop.until_idle();
-  EXPECT_GT(desktop.picture("kernels table").different_from(by_time), 500u);
+  EXPECT_GT(desktop.picture_unlike(by_time, 500, "kernels table").different_from(by_time), 500u);
   desktop.click("Settings");
   desktop.until_idle();
   const auto dark = desktop.picture();
   desktop.click("light theme");
-  desktop.until_idle();
-  EXPECT_GT(desktop.picture().different_from(dark), 500'000u);
+  EXPECT_GT(desktop.picture_unlike(dark, 500'000).different_from(dark), 500'000u);
 }
 
 TEST_F(Person, FindsDeletesAndBringsBackAConversation) {
