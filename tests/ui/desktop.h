@@ -64,8 +64,8 @@ class Desktop {
   Rectangle where(const std::string& landmark);
   Picture picture();
   Picture picture(const std::string& landmark);
-  /// The first one of which more than `pixels` are not as before; after 20 s, whatever there is: a busy machine takes an
-  /// event long after it was sent, and rests until then.
+  /// The first one of which more than `pixels` are not as before; after 20 s, whatever there is: a busy machine takes
+  /// an event long after it was sent, and rests until then.
   Picture picture_unlike(const Picture& before, std::size_t pixels, const std::string& landmark = {});
 
  private:
