@@ -125,10 +125,10 @@ gpu::Array Llama::attend(const Layer& layer, const gpu::Array& h, const gpu::Arr
                                            .eps = static_cast<float>(config_.rms_norm_eps),
                                            .fusion = fusion_,
                                            .activations = activations_});
-  const auto made = gpu::rope_kv(qkv, layer.qkv.bias, rope_frequencies_, keys, values, position, pairing_, fusion_);
-  const auto y = gpu::attention(made.q, made.keys, made.values, position,
-                                static_cast<float>(1.0 / std::sqrt(static_cast<double>(d))),
-                                {.longest = longest, .fusion = fusion_});
+  const auto y = gpu::rope_attention(qkv, layer.qkv.bias, rope_frequencies_, keys, values, position, pairing_,
+                                     static_cast<float>(1.0 / std::sqrt(static_cast<double>(d))),
+                                     {.longest = longest, .fusion = fusion_})
+                     .y;
   return add_projection(h, y.reshape({tokens, heads * d}), layer.o);
 }
 

@@ -56,20 +56,31 @@ Rows texel_rows(CommandEncoder& encoder, const Array& cache, CacheType type) {
   return {Array::on(rows.data()->storage, {rows.rows(), words}, DType::u32), whole ? type : CacheType::f32, words / 4};
 }
 
-/// Shared memory of a workgroup.
-std::vector<SharedArray> shared_arrays(const AttentionVariant& how, std::size_t columns) {
+/// Shared memory of a workgroup, and for the new token's key and value where there are any.
+std::vector<SharedArray> shared_arrays(const AttentionVariant& how, std::size_t columns, bool rope) {
   const auto count = [](std::size_t n) { return static_cast<unsigned>(n); };
-  return {{.name = "q_rows", .type = "vec4", .fixed = count(how.rows * columns)},
-          {.name = "scores", .fixed = how.rows * how.keys * how.slots},
-          {.name = "weights", .fixed = how.rows * how.keys},
-          {.name = "keep", .fixed = how.rows},
-          {.name = "peaks", .per_invocation = 1},
-          {.name = "sums", .type = "vec4", .per_invocation = 1}};
+  std::vector<SharedArray> arrays{{.name = "q_rows", .type = "vec4", .fixed = count(how.rows * columns)},
+                                  {.name = "scores", .fixed = how.rows * how.keys * how.slots},
+                                  {.name = "weights", .fixed = how.rows * how.keys},
+                                  {.name = "keep", .fixed = how.rows},
+                                  {.name = "peaks", .per_invocation = 1},
+                                  {.name = "sums", .type = "vec4", .per_invocation = 1}};
+  if (rope) arrays.push_back({.name = "new_rows", .type = "vec4", .fixed = count(2 * columns)});
+  return arrays;
 }
 std::size_t shared_bytes(const AttentionVariant& how, std::size_t columns) {
-  return how.rows * (columns * 16 + how.keys * (how.slots + 1) * 4 + 4) + how.local_size * 20;
+  return how.rows * (columns * 16 + how.keys * (how.slots + 1) * 4 + 4) + how.local_size * 24 + 2 * columns * 16;
 }
 
+/// The part of rope_attention that is not attention.
+struct RopeBefore {
+  RopePairing pairing;
+  bool bias;
+  std::shared_ptr<const Primitive> reference;
+};
+
+/// Inputs: q, keys, values. With rope: qkv, keys, values, frequencies and, where there is one, the bias; the caches are
+/// outputs then as well.
 struct Attention final : Primitive {
   Attention(Dynamic position, float score_scale, AttentionVariant how, std::size_t most, CacheType keys,
             CacheType values)
@@ -79,14 +90,18 @@ struct Attention final : Primitive {
   AttentionVariant variant;
   std::size_t longest;
   CacheType k_type, v_type;
+  std::optional<RopeBefore> rope;
 
-  std::string_view name() const override { return "attention"; }
+  std::string_view name() const override { return rope ? "rope_attention" : "attention"; }
+  std::optional<std::size_t> in_place(std::size_t output) const override {
+    return output == 0 ? std::nullopt : std::optional(output);
+  }
 
   void eval_gpu(CommandEncoder& encoder, Inputs in, Outputs out) const override {
-    const std::size_t tokens = in[0].shape()[0], heads = in[0].shape()[1], kv_heads = in[1].shape()[0],
-                      group = heads / kv_heads, capacity = in[1].shape()[1], columns = divide_up(in[0].last(), 4);
-    const bool whole_texels = in[0].last() % 4 == 0;
-    const Array q = whole_texels && in[0].dtype() == DType::f32 ? in[0] : padded(encoder, in[0]);
+    const std::size_t tokens = out[0].shape()[0], heads = out[0].shape()[1], kv_heads = in[1].shape()[0],
+                      group = heads / kv_heads, capacity = in[1].shape()[1], columns = divide_up(out[0].last(), 4);
+    const bool whole_texels = out[0].last() % 4 == 0;
+    const Array q = rope || (whole_texels && in[0].dtype() == DType::f32) ? in[0] : padded(encoder, in[0]);
     const Array y = whole_texels ? out[0] : encoder.temporary({tokens, heads, columns * 4}, DType::f32);
     const auto& how = variant;
     const std::size_t parts = divide_up(longest, how.span), slots = how.lanes ? how.slots : 1;
@@ -114,19 +129,34 @@ struct Attention final : Primitive {
     };
     describe("K", k);
     describe("V", v);
-    std::vector<Array> outputs{y};
+    std::vector<Array> inputs{q, k.array, v.array}, outputs{y};
     if (partial) {
       kernel.name += "_part";
       kernel.outputs.emplace_back("state");
       outputs = {encoder.temporary({tokens * heads, parts * slots, columns * 4}, DType::f32),
                  encoder.temporary({tokens * heads, parts * slots, 4}, DType::f32)};
     }
-    if (!how.lanes) kernel.shared = shared_arrays(how, columns);
+    std::vector<ParamValue> params{u32(tokens * group), u32(group),    u32(heads), u32(kv_heads), first,
+                                   u32(capacity),       u32(how.span), u32(parts), scale};
+    constants.emplace_back("ROPE", rope.has_value());
+    if (rope) {
+      kernel.name = partial ? "rope_attention_part" : "rope_attention";
+      kernel.body = "#include \"include/sincos.glsl\"\n#include \"include/rope_kv.glsl\"\n" + kernel.body;
+      kernel.inputs[0] = "qkv";
+      kernel.inputs.insert(kernel.inputs.end(), {"frequencies"});
+      kernel.outputs.insert(kernel.outputs.end(), {"keys", "values"});
+      kernel.params.insert(kernel.params.end(), {param<std::uint32_t>("qkv_parts"), param<std::uint32_t>("tokens")});
+      params.insert(params.end(), {u32(in[0].rows()), u32(1)});
+      if (rope->bias) kernel.inputs.emplace_back("bias");
+      inputs.insert(inputs.end(), in.begin() + 3, in.end());
+      outputs.insert(outputs.end(), {out[1], out[2]});
+      constants.insert(constants.end(),
+                       {{"BIAS", rope->bias}, {"INTERLEAVED", rope->pairing == RopePairing::interleaved}});
+    }
+    if (!how.lanes) kernel.shared = shared_arrays(how, columns, rope.has_value());
     const std::size_t groups = how.lanes ? divide_up(bands * slots, how.local_size) : bands;
-    encoder.dispatch(kernel, {q, k.array, v.array}, outputs,
-                     {u32(tokens * group), u32(group), u32(heads), u32(kv_heads), first, u32(capacity), u32(how.span),
-                      u32(parts), scale},
-                     {u32(groups), u32(parts)}, {.local_size = how.local_size, .constants = constants});
+    encoder.dispatch(kernel, inputs, outputs, params, {u32(groups), u32(parts)},
+                     {.local_size = how.local_size, .constants = constants});
     if (partial) combine(encoder, outputs, y, {heads, capacity, parts, slots, columns});
     if (!whole_texels) encode_pad(encoder, y, out[0]);
   }
@@ -154,6 +184,15 @@ struct Attention final : Primitive {
   }
 
   void eval_cpu(Reference in, ReferenceOut out) const override {
+    if (!rope) return attend(in, out[0]);
+    std::vector<Tensor64> turned(out.begin(), out.end()), given{in[0], in[3], in[1], in[2]};
+    given.insert(given.end(), in.begin() + 4, in.end());
+    rope->reference->eval_cpu(given, turned);
+    attend(turned, out[0]);
+    out[1] = turned[1];
+    out[2] = turned[2];
+  }
+  void attend(Reference in, Tensor64& out) const {
     const auto keys = cache_values(in[1], k_type), values = cache_values(in[2], v_type);
     const std::size_t tokens = in[0].shape[0], heads = in[0].shape[1], capacity = in[1].shape[1],
                       group = heads / in[1].shape[0];
@@ -164,14 +203,14 @@ struct Attention final : Primitive {
         const Eigen::VectorXd scores = keys.matrix().middleRows(at, seen) *
                                        in[0].matrix().row(Eigen::Index(t * heads + head)).transpose() * double(scale);
         const Eigen::VectorXd weights = (scores.array() - scores.maxCoeff()).exp();
-        out[0].matrix().row(Eigen::Index(t * heads + head)) =
+        out.matrix().row(Eigen::Index(t * heads + head)) =
             (weights.transpose() * values.matrix().middleRows(at, seen)) / weights.sum();
       }
   }
 
   Cost cost(Inputs in, Outputs out) const override {
-    const double tokens = static_cast<double>(in[0].shape()[0]), seen = first.value() + (tokens + 1) / 2,
-                 heads = static_cast<double>(in[0].shape()[1]), d = static_cast<double>(in[0].last());
+    const double tokens = static_cast<double>(out[0].shape()[0]), seen = first.value() + (tokens + 1) / 2,
+                 heads = static_cast<double>(out[0].shape()[1]), d = static_cast<double>(out[0].last());
     const double row =
         static_cast<double>(in[1].last() * size_of(in[1].dtype()) + in[2].last() * size_of(in[2].dtype()));
     return {.bytes = static_cast<double>(in[0].nbytes() + out[0].nbytes()) +
@@ -223,17 +262,29 @@ AttentionVariant group_variant(const Limits& limits, std::size_t tokens, std::si
                                std::size_t head_dim, std::size_t longest) {
   constexpr std::size_t short_context = 256, enough_groups = 256, shortest_part = 64;
   const std::size_t rows = tokens * group, columns = divide_up(head_dim, 4);
-  AttentionVariant how{.local_size = std::max(std::min(128u, limits.invocations), std::bit_ceil(u32(columns)))};
+  // One row of a short context has but as many workgroups as there are heads: large ones, for many keys at a time.
+  const unsigned widest = longest <= short_context && tokens == 1 ? 512 : 128;
+  AttentionVariant how{.local_size = std::max(std::min(widest, limits.invocations), std::bit_ceil(u32(columns)))};
   how.rows = std::bit_ceil(u32(std::min<std::size_t>(longest <= short_context ? tokens : rows, 16)));
   how.slots = how.rows <= 4 ? 4 : 2;
   how.keys = how.rows <= 4 ? how.local_size : 64;
   while (how.rows > 1 && shared_bytes(how, columns) > limits.shared_bytes) how.rows /= 2;
+  while (how.keys > 32 && shared_bytes(how, columns) > limits.shared_bytes) how.keys /= 2;
   const std::size_t bands = kv_heads * divide_up(rows, how.rows);
   const std::size_t parts = longest <= short_context
                                 ? 1
                                 : std::clamp<std::size_t>(enough_groups / bands, 1, divide_up(longest, shortest_part));
   how.span = divide_up(divide_up(longest, parts), shortest_part) * shortest_part;
+  while (how.span < longest && how.span % how.keys != 0) how.keys /= 2;
   return how;
+}
+
+std::shared_ptr<Attention> fused(const Device& device, const Shape& q, const Array& keys, const Array& values,
+                                 const Dynamic& first, float scale, const AttentionOptions& options) {
+  const std::size_t kv_heads = keys.shape()[0], capacity = keys.shape()[1],
+                    longest = options.longest ? std::min(options.longest, capacity) : capacity;
+  const auto how = options.variant.value_or(attention_variant(device, q[0], kv_heads, q[1] / kv_heads, q[2], longest));
+  return std::make_shared<Attention>(first, scale, how, longest, cache_type(keys), cache_type(values));
 }
 
 }  // namespace
@@ -251,7 +302,7 @@ Array attention(const Array& q, const Array& keys, const Array& values, const Dy
   require(cache_head_dim(keys) == q.last(),
           "[attention] keys must be a cache [kv_heads, capacity, {}] for q {}, received {} {}", q.last(), q.shape(),
           name_of(keys.dtype()), keys.shape());
-  const std::size_t tokens = q.shape()[0], kv_heads = keys.shape()[0], capacity = keys.shape()[1];
+  const std::size_t kv_heads = keys.shape()[0], capacity = keys.shape()[1];
   require(cache_head_dim(values) == q.last() && values.shape()[0] == kv_heads && values.shape()[1] == capacity,
           "[attention] values must be a cache [{}, {}, {}] as the keys, received {} {}", kv_heads, capacity, q.last(),
           name_of(values.dtype()), values.shape());
@@ -262,13 +313,27 @@ Array attention(const Array& q, const Array& keys, const Array& values, const Dy
           "[attention] a head of {} does not fit this device's workgroups of {}", q.last(),
           device.limits().invocations);
   if (options.fusion == Fusion::off) return composed(q, keys, values, first, scale);
-  const std::size_t longest = options.longest ? std::min(options.longest, capacity) : capacity;
-  const auto how = options.variant
-                       ? *options.variant
-                       : attention_variant(device, tokens, kv_heads, q.shape()[1] / kv_heads, q.last(), longest);
-  return Array::make(q.shape(), DType::f32,
-                     std::make_shared<Attention>(first, scale, how, longest, cache_type(keys), cache_type(values)),
+  return Array::make(q.shape(), DType::f32, fused(device, q.shape(), keys, values, first, scale, options),
                      {q, keys, values});
+}
+
+AttendedAndCaches rope_attention(const Array& qkv, const Array& bias, const Array& frequencies, const Array& keys,
+                                 const Array& values, const Dynamic& first, RopePairing pairing, float scale,
+                                 const AttentionOptions& options) {
+  const auto made = rope_kv(qkv, bias, frequencies, keys, values, first, pairing, options.fusion);
+  const Array y = attention(made.q, made.keys, made.values, first, scale, options);
+  if (options.fusion == Fusion::off) return {y, made.keys, made.values};
+  const auto both = fused(Device::current(), made.q.shape(), keys, values, first, scale, options);
+  if (both->variant.lanes || qkv.rows() != 1 || y.last() % 8 != 0 || keys.dtype() != DType::f32 ||
+      values.dtype() != DType::f32 || keys.offset() != 0 || values.offset() != 0)
+    return {y, made.keys, made.values};
+  both->rope = {pairing, bool(bias), rope_kv_primitive(first, pairing, y.shape()[1], keys, values, bool(bias))};
+  std::vector<Array> inputs{qkv, keys, values, frequencies};
+  if (bias) inputs.push_back(bias);
+  const auto all =
+      Array::make_all({{made.q.shape(), DType::f32}, {keys.shape(), keys.dtype()}, {values.shape(), values.dtype()}},
+                      both, std::move(inputs));
+  return {all[0], all[1], all[2]};
 }
 
 namespace {

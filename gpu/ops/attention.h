@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "gpu/dynamic.h"
+#include "gpu/ops/rope_kv.h"
 #include "gpu/primitive.h"
 
 namespace glassbox::gpu {
@@ -40,5 +41,17 @@ inline Array attention(const Array& q, const Array& keys, const Array& values, c
                        Fusion fusion = Fusion::on) {
   return attention(q, keys, values, first, scale, AttentionOptions{.fusion = fusion});
 }
+
+struct AttendedAndCaches {
+  Array y;             ///< float32 [T, heads, d]
+  Array keys, values;  ///< the caches with the T new tokens in them
+};
+
+/// rope_kv, then attention of what it returns. One token over float32 caches is one primitive where the device has real
+/// workgroups, for d a multiple of 8: each workgroup turns its queries and the new key itself, which saves a dispatch.
+/// Throws Error as those two do.
+AttendedAndCaches rope_attention(const Array& qkv, const Array& bias, const Array& frequencies, const Array& keys,
+                                 const Array& values, const Dynamic& first, RopePairing pairing, float scale,
+                                 const AttentionOptions& options = {});
 
 }  // namespace glassbox::gpu

@@ -24,7 +24,7 @@ Kernel kernel_for(CacheType k_type, CacheType v_type, bool bias) {
                           v_type == CacheType::q8_0 ? "_values_q8_0" : "", bias ? "_bias" : ""),
       .inputs = {"qkv", "frequencies"},
       .outputs = {"q", "keys", "values"},
-      .params = {param<std::uint32_t>("parts"), param<std::uint32_t>("tokens"), param<std::uint32_t>("heads"),
+      .params = {param<std::uint32_t>("qkv_parts"), param<std::uint32_t>("tokens"), param<std::uint32_t>("heads"),
                  param<std::uint32_t>("kv_heads"), param<std::uint32_t>("capacity"), param<std::uint32_t>("first")},
       .body = shader_source("rope_kv.comp") + store_into("keys", k_type, "rotated") +
               store_into("values", v_type, "projected")};
@@ -135,6 +135,11 @@ QueriesAndCaches composed(const Array& qkv, const Array& bias, const Array& freq
 }
 
 }  // namespace
+
+std::shared_ptr<const Primitive> rope_kv_primitive(const Dynamic& first, RopePairing pairing, std::size_t heads,
+                                                   const Array& keys, const Array& values, bool bias) {
+  return std::make_shared<RopeKv>(first, pairing, heads, cache_type(keys), cache_type(values), bias);
+}
 
 QueriesAndCaches rope_kv(const Array& qkv, const Array& bias, const Array& frequencies, const Array& keys,
                          const Array& values, const Dynamic& first, RopePairing pairing, Fusion fusion) {

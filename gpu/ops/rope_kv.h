@@ -18,4 +18,9 @@ struct QueriesAndCaches {
 QueriesAndCaches rope_kv(const Array& qkv, const Array& bias, const Array& frequencies, const Array& keys,
                          const Array& values, const Dynamic& first, RopePairing pairing, Fusion fusion = Fusion::on);
 
+/// How a kernel that does rope_kv's work besides its own checks and computes it: inputs qkv, frequencies, keys, values
+/// and, where there is one, the bias; outputs q, keys, values.
+std::shared_ptr<const Primitive> rope_kv_primitive(const Dynamic& first, RopePairing pairing, std::size_t heads,
+                                                   const Array& keys, const Array& values, bool bias);
+
 }  // namespace glassbox::gpu

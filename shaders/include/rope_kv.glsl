@@ -2,7 +2,7 @@
 vec4 projected(uint t, uint head, uint c) {
     uint row = (heads + 2u * kv_heads) * uint(COLUMNS), at = head * uint(COLUMNS) + c;
     vec4 sum = qkv_load4(t * row + at);
-    for (uint p = 1u; p < parts; ++p) sum += qkv_load4((p * tokens + t) * row + at);
+    for (uint p = 1u; p < qkv_parts; ++p) sum += qkv_load4((p * tokens + t) * row + at);
 #if BIAS
     sum += bias_load4(at);
 #endif
