@@ -71,6 +71,13 @@ Array rope_frequencies(std::span<const double> radians_per_position) {
   return Array::from_values({radians_per_position.size(), 2}, DType::u32, words);
 }
 
+Array plain_rope_frequencies(std::size_t d) {
+  std::vector<double> radians;
+  for (std::size_t i = 0; i < d / 2; ++i)
+    radians.push_back(std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(d)));
+  return rope_frequencies(radians);
+}
+
 Array rope(const Array& x, const Array& frequencies, const Dynamic& first, RopePairing pairing) {
   require(x.ndim() == 3 && is_float(x.dtype()) && x.size() > 0 && x.last() % 2 == 0,
           "[rope] x must be float [T, heads, d] with d even, received {} {}", name_of(x.dtype()), x.shape());
@@ -90,13 +97,10 @@ const Registration rope_registered{
       for (const auto& s : shapes)
         for (const auto dtype : {DType::f32, DType::f16})
           for (const auto pairing : {RopePairing::half_split, RopePairing::interleaved}) {
-            std::vector<double> radians;
-            for (std::size_t i = 0; i < s[2] / 2; ++i)
-              radians.push_back(std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(s[2])));
             const auto first = static_cast<std::uint32_t>(random.integer(0, 100000));
             samples.push_back({fmt::format("{} {} {} at {}", name_of(dtype), s,
                                            pairing == RopePairing::interleaved ? "interleaved" : "half split", first),
-                               [=, x = random.normal(s, dtype), f = rope_frequencies(radians)](Fusion) {
+                               [=, x = random.normal(s, dtype), f = plain_rope_frequencies(s[2])](Fusion) {
                                  return rope(x, f, Dynamic(first), pairing);
                                }});
           }

@@ -13,6 +13,8 @@ enum class RopePairing { half_split, interleaved };
 /// Rotary frequencies as the kernel takes them: radians a position -> u32 [d/2, 2], turns a position as a 64-bit binary
 /// fraction (high word, low word). Throws Error for negative or non-finite frequencies.
 Array rope_frequencies(std::span<const double> radians_per_position);
+/// Those of heads of `d` as they were first: 10000^(-2i / d) radians (Su et al. 2021).
+Array plain_rope_frequencies(std::size_t d);
 
 /// Radians, modulo one turn, of a pair at a position. For references: `frequencies` as rope_frequencies() gives them.
 double rope_angle(const Tensor64& frequencies, std::size_t pair, std::uint64_t position);

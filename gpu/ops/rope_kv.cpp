@@ -186,9 +186,6 @@ const Registration rope_kv_registered{
         for (const auto type : {CacheType::f32, CacheType::f16, CacheType::q8_0})
           for (const auto pairing : {RopePairing::half_split, RopePairing::interleaved}) {
             if (type == CacheType::q8_0 && c.d % 32 != 0) continue;
-            std::vector<double> radians;
-            for (std::size_t i = 0; i < c.d / 2; ++i)
-              radians.push_back(std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(c.d)));
             const auto first = static_cast<std::uint32_t>(random.integer(0, c.capacity - c.tokens));
             const std::size_t width = (c.heads + 2 * c.kv_heads) * c.d;
             samples.push_back(
@@ -196,7 +193,7 @@ const Registration rope_kv_registered{
                              c.heads, c.kv_heads, c.d, name_of(type),
                              pairing == RopePairing::interleaved ? "interleaved" : "half split", first),
                  [=, x = random.normal({c.parts, c.tokens, width}), bias = random.normal({width}),
-                  f = rope_frequencies(radians), k = random_kv_cache(random, type, c.kv_heads, c.capacity, c.d),
+                  f = plain_rope_frequencies(c.d), k = random_kv_cache(random, type, c.kv_heads, c.capacity, c.d),
                   v = random_kv_cache(random, type, c.kv_heads, c.capacity, c.d)](Fusion fusion) {
                    return rope_kv(x, c.parts == 3 ? bias : Array(), f, k, v, Dynamic(first), pairing, fusion).q;
                  },

@@ -24,12 +24,6 @@ class RopeAttention : public GpuTest {
   static constexpr std::size_t heads = 6, kv_heads = 2, capacity = 300;
   static Array copy_of(const Array& x) { return Array::from_values(x.shape(), x.dtype(), x.values()); }
   Array cache(std::size_t d) { return gpu::random_kv_cache(random, CacheType::f32, kv_heads, capacity, d); }
-  static Array frequencies(std::size_t d) {
-    std::vector<double> radians;
-    for (std::size_t i = 0; i < d / 2; ++i)
-      radians.push_back(std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(d)));
-    return gpu::rope_frequencies(radians);
-  }
   static bool is_one_kernel(const Array& y) {
     return gpu::Plan::record({y}).dispatches().front().kernel.starts_with("rope_attention");
   }
@@ -40,7 +34,8 @@ class RopeAttention : public GpuTest {
     SCOPED_TRACE(
         fmt::format("d {}, at {}, {} invocations, {} rows, span {}", d, first, how.local_size, how.rows, how.span));
     const std::size_t width = (heads + 2 * kv_heads) * d;
-    const Array x = random.normal({1, width}), bias = has_bias ? random.normal({width}) : Array(), f = frequencies(d);
+    const Array x = random.normal({1, width}), bias = has_bias ? random.normal({width}) : Array(),
+                f = gpu::plain_rope_frequencies(d);
     const Array k = cache(d), v = cache(d);
     const float scale = 1 / std::sqrt(static_cast<float>(d));
     const auto apart = gpu::rope_kv(x, bias, f, copy_of(k), copy_of(v), Dynamic(first), pairing);
@@ -73,7 +68,7 @@ TEST_F(RopeAttention, LeavesToTwoKernelsWhatOneCannotDo) {
   const auto of = [&](std::size_t tokens, CacheType type, std::size_t d, const AttentionOptions& options) {
     const Array k = gpu::random_kv_cache(random, type, kv_heads, capacity, d),
                 v = gpu::random_kv_cache(random, type, kv_heads, capacity, d);
-    const Array x = random.normal({tokens, (heads + 2 * kv_heads) * d}), f = frequencies(d);
+    const Array x = random.normal({tokens, (heads + 2 * kv_heads) * d}), f = gpu::plain_rope_frequencies(d);
     const auto y = [&] { return rope_attention(x, {}, f, k, v, Dynamic(7), RopePairing::half_split, 0.2f, options).y; };
     EXPECT_EQ(y().shape(), (gpu::Shape{tokens, heads, d}));
     expect_within_tolerance(y());

@@ -30,13 +30,6 @@ class RopeKv : public GpuTest {
     Fusion fusion = Fusion::on;
   };
 
-  static Array frequencies(std::size_t d) {
-    std::vector<double> radians;
-    for (std::size_t i = 0; i < d / 2; ++i)
-      radians.push_back(std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(d)));
-    return gpu::rope_frequencies(radians);
-  }
-
   /// Su et al. 2021, eq. 34, on the sums; then where each head belongs. A q8_0 value may be off by one step where the
   /// exact number is near the middle of two; everything else is what float32 makes of it.
   void check(const Case& c) {
@@ -73,16 +66,17 @@ class RopeKv : public GpuTest {
             (h < c.heads + c.kv_heads ? k : v)[to] = h < c.heads + c.kv_heads ? turned : at(i);
         }
       }
-    const auto y =
-        rope_kv(x, c.bias ? b : Array(), frequencies(c.d), keys, values, Dynamic(c.first), c.pairing, c.fusion);
+    const auto y = rope_kv(x, c.bias ? b : Array(), gpu::plain_rope_frequencies(c.d), keys, values, Dynamic(c.first),
+                           c.pairing, c.fusion);
     gpu::eval({y.q, y.keys, y.values});
     expect_near(y.q, q);
     EXPECT_LE(max_abs_error(y.q, q), 1e-6 * static_cast<double>(c.parts + 1));
     expect_cache(unpacked(y.keys), k, c.k_type, c.d);
     expect_cache(unpacked(y.values), v, c.v_type, c.d);
     EXPECT_EQ(y.keys.data()->storage, keys.data()->storage);
-    expect_within_tolerance(
-        rope_kv(x, c.bias ? b : Array(), frequencies(c.d), keys, values, Dynamic(c.first), c.pairing, c.fusion).q);
+    expect_within_tolerance(rope_kv(x, c.bias ? b : Array(), gpu::plain_rope_frequencies(c.d), keys, values,
+                                    Dynamic(c.first), c.pairing, c.fusion)
+                                .q);
   }
 
   static void expect_cache(const std::vector<double>& got, const std::vector<double>& expected, CacheType type,
@@ -158,7 +152,7 @@ TEST_F(RopeKv, DropsTokensBeyondTheCapacity) {
 TEST_F(RopeKv, IsOneDispatchThatFollowsThePosition) {
   const Dynamic first(0);
   const auto x = random.normal({1, 4 * 32}), keys = zeros({1, 5, 32}), values = zeros({1, 5, 32});
-  const auto y = rope_kv(x, {}, frequencies(32), keys, values, first, RopePairing::half_split);
+  const auto y = rope_kv(x, {}, gpu::plain_rope_frequencies(32), keys, values, first, RopePairing::half_split);
   auto plan = gpu::Plan::record({y.q, y.keys, y.values});
   EXPECT_EQ(plan.dispatches().size(), 1u);
   const auto projected = x.values();
@@ -171,7 +165,7 @@ TEST_F(RopeKv, IsOneDispatchThatFollowsThePosition) {
   }
 }
 TEST_F(RopeKv, RefusesWhatDoesNotFit) {
-  const auto cache = zeros({2, 5, 8}), f = frequencies(8), x = zeros({1, 6 * 8});
+  const auto cache = zeros({2, 5, 8}), f = gpu::plain_rope_frequencies(8), x = zeros({1, 6 * 8});
   const auto refuse = [&](const Array& qkv, const Array& bias, const Array& k, const Array& v) {
     return rope_kv(qkv, bias, f, k, v, Dynamic(0), RopePairing::half_split);
   };
@@ -181,7 +175,7 @@ TEST_F(RopeKv, RefusesWhatDoesNotFit) {
   EXPECT_ERROR(refuse(x, zeros({8}), cache, cache), "[rope_kv] bias must be float [48], received f32 [8]");
   EXPECT_ERROR(refuse(x, {}, cache, zeros({2, 4, 8})), "[rope_kv] keys and values must be caches of one");
   EXPECT_ERROR(refuse(x, {}, zeros({2, 5, 16}), zeros({2, 5, 16})), "received f32 [1, 48]");
-  EXPECT_ERROR(rope_kv(x, {}, frequencies(16), cache, cache, Dynamic(0), RopePairing::half_split),
+  EXPECT_ERROR(rope_kv(x, {}, gpu::plain_rope_frequencies(16), cache, cache, Dynamic(0), RopePairing::half_split),
                "[rope_kv] frequencies must be u32 [4, 2] for heads of 8");
 }
 
