@@ -1,7 +1,8 @@
 #include "include/packed.glsl"
 // y[t][n] = sum_k x[t][k] w[n][k] of a packed w, many tokens: for processors whose eight lanes are a vector unit's. A lane
-// is a token, an invocation has VECTORS of them and ROWS rows. xs is what tokens_first leaves. A block of columns is straight-line code: what is assigned within a loop is blended with
-// what was there before, lane by lane, which would cost as much as the multiplication.
+// is a token, an invocation has VECTORS of them and ROWS rows. xs is what tokens_first leaves. A block of columns is
+// straight-line code: what is assigned within a loop is blended with what was there before, lane by lane, which would
+// cost as much as the multiplication.
 uint n0 = group_id.x * uint(ROWS), t0 = group_id.y * 8u * uint(VECTORS) + local_id;
 float totals[ROWS][VECTORS];  // indexed by loop variables alone: so Mesa unrolls the loops and the arrays are registers
 for (int r = 0; r < ROWS; ++r)
