@@ -296,7 +296,7 @@ PackedVariant packed_rule(const Device& device, const PackedLayout& layout, std:
     if (variant.int8) variant.chunks = 2;
     if (tokens == 1) return variant;
     variant.kernel = PackedVariant::Kernel::tokens;
-    variant.vectors = tokens > 8 ? 2 : 1;
+    variant.vectors = tokens > 16 && variant.int8 ? 4 : tokens > 8 ? 2 : 1;
     return variant;
   }
   if (tokens >= 16 && most >= 256)

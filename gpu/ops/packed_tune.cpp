@@ -85,7 +85,7 @@ std::vector<PackedVariant> packed_candidates(const Limits& limits, bool software
       add({.kernel = How::lanes, .local_size = 8, .chunks = chunks, .int8 = of.int8});
     for (const unsigned rows : {4u, 8u})
       for (const unsigned vectors : {1u, 2u, 4u})  // longer code takes LLVM seconds to compile
-        if (of.tokens > 1 && 4 * vectors <= of.tokens && rows * vectors >= 8 && rows * vectors <= 16)
+        if (of.tokens > 1 && 4 * vectors <= of.tokens && rows * vectors >= 8 && rows * vectors <= (of.int8 ? 32 : 16))
           add({.kernel = How::tokens, .local_size = 8, .rows = rows, .vectors = vectors, .int8 = of.int8});
     return candidates;
   }
