@@ -25,7 +25,7 @@ class RopeAttention : public GpuTest {
   static Array copy_of(const Array& x) { return Array::from_values(x.shape(), x.dtype(), x.values()); }
   Array cache(std::size_t d) { return gpu::random_kv_cache(random, CacheType::f32, kv_heads, capacity, d); }
   static bool is_one_kernel(const Array& y) {
-    return gpu::Plan::record({y}).dispatches().front().kernel.starts_with("rope_attention");
+    return gpu::Plan::record({y}).dispatches().at(0).kernel.starts_with("rope_attention");
   }
 
   /// Against the kernels it replaces, each of which has an oracle of its own, on copies of the same caches; and against
