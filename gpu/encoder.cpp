@@ -29,6 +29,16 @@ Dispatch::Range window(const Array& array, const Limits& limits) {
   return {&buffer, begin, bytes};
 }
 
+/// Whether an input's elements are an output's, too.
+bool overlap(const std::vector<Array>& inputs, const std::vector<Array>& outputs) {
+  return std::any_of(inputs.begin(), inputs.end(), [&](const Array& x) {
+    return std::any_of(outputs.begin(), outputs.end(), [&](const Array& y) {
+      return &x.data()->storage->buffer() == &y.data()->storage->buffer() &&
+             x.byte_offset() < y.byte_offset() + y.nbytes() && y.byte_offset() < x.byte_offset() + x.nbytes();
+    });
+  });
+}
+
 /// Along the axis with most groups. A grid folded into two axes keeps its width, which numbers the groups.
 Dispatch::Split split_of(const KernelBody& body, const Grid& grid) {
   if (body.gl_grid) return Dispatch::Split::none;
@@ -164,8 +174,12 @@ void CommandEncoder::dispatch(const Kernel& kernel, std::vector<Array> inputs, s
     const bool bound = std::find(units.begin(), units.end(), buffer) != units.end();
     return bound || units.size() < most ? path : LoadPath::ssbo;
   };
+  // Inputs have bindings apart from those of outputs, in the same buffer too: memory that a kernel only reads, as its
+  // compiler must know to keep it in the nearest cache. Software has none.
+  bool apart = !device_.features().software && !overlap(inputs, outputs);
   // Outputs take storage bindings first, then inputs; what does not fit is packed and tried again.
   const auto assign = [&] {
+    std::size_t written_slots = 0;
     variant.arguments.clear();
     dispatch.slots.clear();
     dispatch.images.clear();
@@ -177,7 +191,11 @@ void CommandEncoder::dispatch(const Kernel& kernel, std::vector<Array> inputs, s
         require(array.byte_offset() % 16 == 0, "[{}] received an array that does not start on 16 bytes", kernel.name);
         if (input) argument.door = door_of(array, use);
         if (argument.door == LoadPath::ssbo) {
-          argument.slot = index_of(dispatch.slots, window(array, limits));
+          const auto range = window(array, limits);
+          const auto begin = dispatch.slots.begin() + (input && apart ? std::ptrdiff_t(written_slots) : 0);
+          const auto found = std::find(begin, dispatch.slots.end(), range);
+          argument.slot = static_cast<unsigned>(found - dispatch.slots.begin());
+          if (found == dispatch.slots.end()) dispatch.slots.push_back(range);
           variant.wide_slots.resize(dispatch.slots.size(), false);
           if (use.texels() && argument.row_level >= 4) variant.wide_slots[argument.slot] = true;
         } else {
@@ -190,10 +208,15 @@ void CommandEncoder::dispatch(const Kernel& kernel, std::vector<Array> inputs, s
     std::vector<Argument> written;
     for (std::size_t i = 0; i < outputs.size(); ++i)
       written.push_back(bind(outputs[i], body.uses[inputs.size() + i], false));
+    written_slots = dispatch.slots.size();
     for (std::size_t i = 0; i < inputs.size(); ++i) variant.arguments.push_back(bind(inputs[i], body.uses[i], true));
     variant.arguments.insert(variant.arguments.end(), written.begin(), written.end());
   };
   assign();
+  if (apart && dispatch.slots.size() > limits.ssbo_bindings) {
+    apart = false;
+    assign();
+  }
   if (dispatch.slots.size() > limits.ssbo_bindings) {
     pack_inputs(kernel, inputs, outputs);
     assign();

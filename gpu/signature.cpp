@@ -128,7 +128,7 @@ std::string generate_glsl(const Device& device, const Kernel& kernel, const Kern
     bool written = false;
     for (std::size_t i = kernel.inputs.size(); i < variant.arguments.size(); ++i)
       written |= variant.arguments[i].door == LoadPath::ssbo && variant.arguments[i].slot == slot;
-    out += fmt::format("layout(std430, binding = {0}) {1}buffer Slot{0} {{ {2} slot{0}[]; }};\n", slot,
+    out += fmt::format("layout(std430, binding = {0}) restrict {1}buffer Slot{0} {{ {2} slot{0}[]; }};\n", slot,
                        written ? "" : "readonly ", variant.wide_slots[slot] ? "uvec4" : "uint");
   }
   std::vector<bool> declared_image(CommandEncoder::most_units), declared_texels(CommandEncoder::most_units);
