@@ -162,15 +162,17 @@ void Device::read_features() {
   features_.precise = features_.es_version >= 320 || has("GL_EXT_gpu_shader5");
   features_.texel_buffers = features_.es_version >= 320 || has("GL_EXT_texture_buffer") || has("GL_OES_texture_buffer");
   features_.buffer_storage = has("GL_EXT_buffer_storage");
+  features_.half_floats = has("GL_NV_gpu_shader5");
   features_.timestamps = has("GL_EXT_disjoint_timer_query");
   features_.program_binary = gl_integer(GL_NUM_PROGRAM_BINARY_FORMATS) > 0;
   features_.software =
       renderer_.find("llvmpipe") != std::string::npos || renderer_.find("softpipe") != std::string::npos;
   if (has("GL_KHR_shader_subgroup")) {
     constexpr GLenum supported_stages = 0x9533, supported_features = 0x9534;
-    constexpr std::uint32_t arithmetic = 0x4;
-    features_.subgroups =
-        (gl_integer(supported_stages) & GL_COMPUTE_SHADER_BIT) && (gl_integer(supported_features) & arithmetic);
+    constexpr std::uint32_t arithmetic = 0x4, shuffle = 0x10;
+    const bool in_compute = gl_integer(supported_stages) & GL_COMPUTE_SHADER_BIT;
+    features_.subgroups = in_compute && (gl_integer(supported_features) & arithmetic);
+    features_.shuffles = in_compute && (gl_integer(supported_features) & shuffle);
   }
   forget_errors();  // a driver without a query above answers with an error, which means "no"
 }
@@ -204,7 +206,7 @@ void Device::pretend(const std::string& name) {
                       std::min(limits_.groups[2], 65535u)};
     limits_.ssbo_block_bytes = std::min<std::uint64_t>(limits_.ssbo_block_bytes, 1u << 27);
     limits_.ssbo_alignment = limits_.ubo_alignment = 256;
-    features_.subgroups = false;
+    features_.subgroups = features_.shuffles = features_.half_floats = false;
     features_.es_version = 310;
   };
   if (name == "es31") {

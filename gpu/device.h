@@ -48,6 +48,8 @@ struct Features {
   bool buffer_storage = false;  ///< EXT_buffer_storage: persistent maps
   bool timestamps = false;      ///< EXT_disjoint_timer_query
   bool subgroups = false;       ///< KHR_shader_subgroup, arithmetic, in compute
+  bool shuffles = false;        ///< KHR_shader_subgroup, shuffle, in compute
+  bool half_floats = false;     ///< NV_gpu_shader5: arithmetic on two float16 at a time
   bool program_binary = false;
   bool software = false;  ///< computes on the CPU (llvmpipe, softpipe)
 };

@@ -161,6 +161,7 @@ class Rewriter {
     note("_row", [](ArrayUse& use) { use.row = true; });
     body_.group_sum |= word == "group_sum";
     body_.group_max |= word == "group_max";
+    body_.group_xor |= word == "group_xor";
   }
 
   const Kernel& kernel_;
@@ -251,6 +252,7 @@ KernelBody parse_body(const Kernel& kernel) {
   const auto text = parsed.header + parsed.code;
   const auto names = [&](std::string_view name) { return text.find(name) != std::string::npos; };
   parsed.flat = names("flat_id") || names("flat_group");
+  parsed.halves = names("f16vec2");
   parsed.gl_grid = names("gl_WorkGroupID") || names("gl_GlobalInvocationID") || names("gl_NumWorkGroups");
   find_row_calls(kernel, text, parsed.uses);
   return parsed;

@@ -24,7 +24,8 @@ struct KernelBody {
   std::string header;          ///< its includes, array accesses as calls
   std::string code;            ///< the body with array accesses as calls: x_at(i), y_put(i, v)
   std::vector<ArrayUse> uses;  ///< inputs, then outputs
-  bool group_sum = false, group_max = false;
+  bool group_sum = false, group_max = false, group_xor = false;
+  bool halves = false;   ///< computes in f16vec2
   bool flat = false;     ///< uses flat_id or flat_group
   bool gl_grid = false;  ///< asks GL itself where in the grid it is
 };

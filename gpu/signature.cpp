@@ -67,6 +67,7 @@ std::string generate_glsl(const Device& device, const Kernel& kernel, const Kern
           device.limits().invocations);
 
   const bool subgroups = features.subgroups && (body.group_sum || body.group_max);
+  const bool shuffles = features.shuffles && body.group_xor;
   std::string out = fmt::format("#version {} es\n", features.es_version);
   bool images = false, texels = false, halves = false, packs = false;
   for (std::size_t i = 0; i < variant.arguments.size(); ++i) {
@@ -81,7 +82,14 @@ std::string generate_glsl(const Device& device, const Kernel& kernel, const Kern
   if (subgroups)
     out +=
         "#extension GL_KHR_shader_subgroup_basic : require\n#extension GL_KHR_shader_subgroup_arithmetic : require\n";
+  if (shuffles)
+    out += "#extension GL_KHR_shader_subgroup_basic : require\n#extension GL_KHR_shader_subgroup_shuffle : require\n";
+  const bool half_floats = body.halves && features.half_floats;
+  if (half_floats) out += "#extension GL_NV_gpu_shader5 : require\n";
   out += "precision highp float;\nprecision highp int;\n";
+  if (body.halves) out += fmt::format("#define HALF_FLOATS {}\n", int(half_floats));
+  if (body.halves && !half_floats)
+    out += "#define f16vec2 vec2\n#define float16_t float\n#define unpackFloat2x16 unpackHalf2x16\n";
   if (images) out += "precision highp uimageBuffer;\n";
   if (texels) out += "precision highp usamplerBuffer;\n";
   if (!features.precise) out += "#define precise\n";
@@ -153,7 +161,7 @@ std::string generate_glsl(const Device& device, const Kernel& kernel, const Kern
   };
   for (const auto& array : kernel.shared)
     declare_shared(array.type, array.name, std::uint64_t{array.per_invocation} * variant.local_size + array.fixed);
-  if ((body.group_sum || body.group_max) && variant.local_size > 1)
+  if ((body.group_sum || body.group_max || (body.group_xor && !shuffles)) && variant.local_size > 1)
     declare_shared("float", "group_scratch", variant.local_size);
   require(shared_bytes <= device.limits().shared_bytes, "[{}] needs {} bytes of shared memory, this device has {}",
           kernel.name, shared_bytes, device.limits().shared_bytes);
@@ -175,6 +183,10 @@ std::string generate_glsl(const Device& device, const Kernel& kernel, const Kern
   if (body.group_max)
     out += group_function("group_max", "max({}, {})", "subgroupMax", "uintBitsToFloat(0xff800000u)", variant.local_size,
                           subgroups);
+  if (body.group_xor)
+    out += shuffles ? "float group_xor(float v, uint mask) { return subgroupShuffleXor(v, mask); }\n"
+                    : "float group_xor(float v, uint mask) {\n  barrier();\n  group_scratch[local_id] = v;\n"
+                      "  barrier();\n  return group_scratch[local_id ^ mask];\n}\n";
   out += body.header;
   out += "void main() {\n#line 1\n" + body.code + "\n}\n";
   return out;

@@ -7,6 +7,7 @@
 #include "gpu/error.h"
 #include "gpu/ops/attention.h"
 #include "gpu/ops/elementwise.h"
+#include "gpu/ops/half_projection.h"
 #include "gpu/ops/packed_matmul.h"
 #include "gpu/ops/rms_norm.h"
 #include "gpu/ops/rope_kv.h"
@@ -92,6 +93,7 @@ Llama::Llama(const ModelConfig& config, Uploader& upload, const Weights& weights
     divisors.assign(values.begin(), values.end());
   }
   rope_frequencies_ = gpu::rope_frequencies(rope_radians(config, divisors));
+  halves_ = activations == gpu::Activations::half && fusion == gpu::Fusion::on && takes_half();
 }
 
 KvCache Llama::make_cache(std::size_t capacity, gpu::CacheType key_type, gpu::CacheType value_type) const {
@@ -149,8 +151,47 @@ gpu::Array Llama::feed_forward(const Layer& layer, const gpu::Array& h) const {
                         layer.down);
 }
 
+/// The layers' matrices are of formats that half_projection takes, and nothing is added to its products but residuals.
+bool Llama::takes_half() const {
+  return std::all_of(layers_.begin(), layers_.end(), [](const Layer& layer) {
+    return layer.gate_up && gpu::takes_half(layer.gate_up) && gpu::takes_half(layer.qkv.weight) &&
+           gpu::takes_half(layer.o.weight) && !layer.o.bias && gpu::takes_half(layer.down.weight) && !layer.down.bias;
+  });
+}
+
+gpu::Array Llama::forward_half(const gpu::Array& token, const KvCache& cache, const gpu::Dynamic& position,
+                               std::size_t longest) const {
+  const std::size_t d = config_.head_dim, heads = config_.num_attention_heads;
+  const auto eps = static_cast<float>(config_.rms_norm_eps);
+  const bool half_head = gpu::takes_half(head_.weight);
+  gpu::Array h = gpu::packed_embedding(token, embedding_);
+  gpu::HalfRow row = gpu::half_row(h, layers_[0].input_norm);
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const gpu::LayerScope scope(static_cast<int>(i));
+    const Layer& layer = layers_[i];
+    const bool last = i + 1 == layers_.size();
+    const auto qkv = gpu::half_projection(row, layer.qkv.weight, {.eps = eps}).y;
+    const auto y = gpu::rope_attention(qkv.reshape({1, 1, qkv.last()}), layer.qkv.bias, rope_frequencies_,
+                                       cache.keys[i], cache.values[i], position, pairing_,
+                                       static_cast<float>(1.0 / std::sqrt(static_cast<double>(d))),
+                                       {.longest = longest, .fusion = fusion_, .result = gpu::DType::f16})
+                       .y;
+    const auto o = gpu::half_projection({y.reshape({1, heads * d}), {}}, layer.o.weight,
+                                        {.residual = h, .next_norm = layer.post_attention_norm});
+    const auto x = gpu::half_projection(o.next, layer.gate_up,
+                                        {.eps = eps, .gated = config_.intermediate_size, .keep = false, .next = true});
+    const auto down = gpu::half_projection(
+        x.next, layer.down.weight,
+        {.residual = o.y, .next_norm = last ? norm_ : layers_[i + 1].input_norm, .keep = !last || !half_head});
+    h = down.y;
+    row = down.next;
+  }
+  return half_head ? gpu::half_projection(row, head_.weight, {.eps = eps}).y : project(h, norm_, head_);
+}
+
 gpu::Array Llama::forward(const gpu::Array& tokens, const KvCache& cache, const gpu::Dynamic& position, LogitRows rows,
                           std::size_t longest) const {
+  if (halves_ && tokens.size() == 1) return forward_half(tokens, cache, position, longest);
   gpu::Array h = gpu::packed_embedding(tokens, embedding_);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const gpu::LayerScope scope(static_cast<int>(i));

@@ -47,6 +47,10 @@ class Llama {
   gpu::Array attend(const Layer& layer, const gpu::Array& h, const gpu::Array& keys, const gpu::Array& values,
                     const gpu::Dynamic& position, std::size_t longest) const;
   gpu::Array feed_forward(const Layer& layer, const gpu::Array& h) const;
+  /// forward() of one token whose activations meet the weights as float16.
+  gpu::Array forward_half(const gpu::Array& token, const KvCache& cache, const gpu::Dynamic& position,
+                          std::size_t longest) const;
+  bool takes_half() const;
   /// norm(h) w^T + bias, [T, N]; without a norm where `norm` is empty.
   gpu::Array project(const gpu::Array& h, const gpu::Array& norm, const Linear& linear) const;
   /// h + x w^T + bias.
@@ -55,6 +59,7 @@ class Llama {
   ModelConfig config_;
   gpu::Fusion fusion_;
   gpu::Activations activations_;
+  bool halves_ = false;  ///< one token runs by forward_half()
   gpu::RopePairing pairing_;
   gpu::PackedMatrix embedding_;
   gpu::Array norm_, rope_frequencies_;

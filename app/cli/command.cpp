@@ -117,8 +117,9 @@ void ModelOptions::add_to(CLI::App& command) {
   add_load_path(command, load_path_);
   command
       .add_option("--activations", activations_,
-                  "float, or int8: what meets Q4_0 weights is rounded to 8 bits, for speed on software renderers")
-      ->check(CLI::IsMember({"float", "int8"}))
+                  "float; int8: what meets Q4_0 weights is rounded to 8 bits, for speed on software renderers; half: a "
+                  "token's is float16 where it meets Q4_0 or Q8_0, for speed on GPUs")
+      ->check(CLI::IsMember({"float", "int8", "half"}))
       ->capture_default_str();
   command
       .add_option(
@@ -158,7 +159,7 @@ model::EngineOptions ModelOptions::engine_options_if_any() const {
                                .device = {.index = device_},
                                .fusion = fusion_ == "on" ? gpu::Fusion::on : gpu::Fusion::off,
                                .context = context_,
-                               .activations = activations_ == "int8" ? gpu::Activations::int8 : gpu::Activations::f32};
+                               .activations = gpu::parse_activations(activations_, "--activations")};
   if (!load_path_.empty()) options.device.load_path = gpu::parse_load_path(load_path_);
   options.key_cache = gpu::parse_cache_type(key_cache_, "--cache-type-k");
   options.value_cache = gpu::parse_cache_type(value_cache_, "--cache-type-v");

@@ -63,6 +63,8 @@ Json card(const gpu::Device& device, const gpu::Roofline& roofline) {
             {"buffer_storage", features.buffer_storage},
             {"timestamps", features.timestamps},
             {"subgroups", features.subgroups},
+            {"shuffles", features.shuffles},
+            {"half_floats", features.half_floats},
             {"program_binary", features.program_binary}}},
           {"timer", {{"source", name_of(device.timer_source())}, {"verdict", device.timer_verdict()}}},
           {"load_path", {{"chosen", name_of(device.load_path())}, {"gb_per_s", std::move(speeds)}}},
@@ -109,6 +111,8 @@ std::string table(const gpu::Device& device, const gpu::Roofline& roofline) {
   feature(features.buffer_storage, "persistent maps");
   feature(features.timestamps, "timestamps");
   feature(features.subgroups, "subgroups");
+  feature(features.shuffles, "shuffles");
+  feature(features.half_floats, "half-floats");
   feature(features.program_binary, "program binaries");
   line("shaders", fmt::format("GLSL ES {}", features.es_version));
   line("has", has.empty() ? "none of the optional features" : has);

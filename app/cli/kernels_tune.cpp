@@ -57,7 +57,7 @@ std::string text(const gpu::Device& device, const std::vector<gpu::PackedCase>& 
     const auto& choice = *device.packed_table().find(of);
     const auto rate = [&](double amount) { return choice.us > 0 ? short_number(amount / choice.us / 1e3) : ""; };
     table.add({std::string(name_of(of.format)), fmt::format("{} x {}", of.rows, of.columns), std::to_string(of.tokens),
-               of.int8 ? "int8" : "float", describe(choice.variant), short_number(choice.us),
+               std::string(name_of(of.activations)), describe(choice.variant), short_number(choice.us),
                short_number(choice.rule_us), rate(16.0 * static_cast<double>(of.layout().texels())),
                rate(2.0 * static_cast<double>(of.rows * of.columns * of.tokens))});
   }
@@ -74,7 +74,7 @@ ordered_json json(const gpu::Device& device, const std::vector<gpu::PackedCase>&
                     {"rows", of.rows},
                     {"columns", of.columns},
                     {"tokens", of.tokens},
-                    {"int8", of.int8},
+                    {"activations", name_of(of.activations)},
                     {"variant", describe(choice.variant)},
                     {"us", choice.us},
                     {"rule_us", choice.rule_us}});

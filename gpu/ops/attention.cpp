@@ -330,9 +330,9 @@ AttendedAndCaches rope_attention(const Array& qkv, const Array& bias, const Arra
   both->rope = {pairing, bool(bias), rope_kv_primitive(first, pairing, y.shape()[1], keys, values, bool(bias))};
   std::vector<Array> inputs{qkv, keys, values, frequencies};
   if (bias) inputs.push_back(bias);
-  const auto all =
-      Array::make_all({{made.q.shape(), DType::f32}, {keys.shape(), keys.dtype()}, {values.shape(), values.dtype()}},
-                      both, std::move(inputs));
+  const auto all = Array::make_all(
+      {{made.q.shape(), options.result}, {keys.shape(), keys.dtype()}, {values.shape(), values.dtype()}}, both,
+      std::move(inputs));
   return {all[0], all[1], all[2]};
 }
 

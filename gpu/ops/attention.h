@@ -26,6 +26,7 @@ struct AttentionOptions {
   /// dispatches; it must not be run further.
   std::size_t longest = 0;
   Fusion fusion = Fusion::on;
+  DType result = DType::f32;                ///< f16: rope_attention's y may be, where it is one primitive
   std::optional<AttentionVariant> variant;  ///< instead of attention_variant()
 };
 
@@ -43,7 +44,7 @@ inline Array attention(const Array& q, const Array& keys, const Array& values, c
 }
 
 struct AttendedAndCaches {
-  Array y;             ///< float32 [T, heads, d]
+  Array y;             ///< float32, or as asked for, [T, heads, d]
   Array keys, values;  ///< the caches with the T new tokens in them
 };
 

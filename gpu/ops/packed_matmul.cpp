@@ -6,6 +6,7 @@
 #include "gpu/device.h"
 #include "gpu/encoder.h"
 #include "gpu/error.h"
+#include "gpu/ops/half_projection.h"
 #include "gpu/ops/rms_norm.h"
 #include "gpu/primitive.h"
 
@@ -55,10 +56,12 @@ const Kernel& tokens_kernel() {
 
 Kernel tile_kernel(const PackedVariant& variant) {
   Kernel kernel = group_kernel(variant);
-  kernel.name = "packed_matmul_tile";
+  const bool half = variant.activations == Activations::half;
+  kernel.name = half ? "packed_matmul_tile_half" : "packed_matmul_tile";
   kernel.params.pop_back();
-  kernel.shared = {{.name = "parts", .type = "vec4", .fixed = 512 * (variant.vectors + variant.tiles)}};
-  kernel.body = shader_source("packed_matmul_tile.comp");
+  kernel.shared = {
+      {.name = "parts", .type = half ? "uvec4" : "vec4", .fixed = 512 * (variant.vectors + variant.tiles)}};
+  kernel.body = half ? shader_source("packed_matmul_tile_half.comp") : shader_source("packed_matmul_tile.comp");
   return kernel;
 }
 
@@ -75,7 +78,7 @@ bool has_minimum(PackedFormat format) { return format == PackedFormat::q4_k || f
 struct LaneParts {
   std::size_t equal, last_chunks, last_blocks;
   LaneParts(const PackedLayout& layout, const PackedVariant& variant) {
-    const std::size_t whole = layout.blocks() / 8, most = variant.int8 ? 31 : 12;
+    const std::size_t whole = layout.blocks() / 8, most = variant.activations == Activations::int8 ? 31 : 12;
     equal = whole / variant.chunks;
     last_chunks = whole % variant.chunks;
     last_blocks = layout.blocks() % 8;
@@ -163,7 +166,11 @@ struct PackedMatmul final : Primitive {
   Tolerance tolerance(Inputs in, Outputs out) const override {
     // An error of a 254th of a block's largest magnitude at most, evenly spread: its mean square is that of the block
     // times 32 / (12 127^2) where one element is all of the block, a fifth of it for normal numbers.
-    return variant.int8 ? Tolerance{.nmse = 2e-4} : Primitive::tolerance(in, out);
+    if (variant.activations == Activations::int8) return {.nmse = 2e-4};
+    // Both factors rounded to 11 bits cost 2^-22 / 6, and their sums of 64 thirty-two roundings more, half of them
+    // large.
+    if (variant.activations == Activations::half) return {.nmse = 2e-6};
+    return Primitive::tolerance(in, out);
   }
   Cost cost(Inputs in, Outputs out) const override {
     double bytes = static_cast<double>(in[0].nbytes() + out[0].nbytes()), rows = 0;
@@ -175,7 +182,7 @@ struct PackedMatmul final : Primitive {
  private:
   /// Texels of a token's block as tokens_first leaves it.
   std::size_t token_steps(PackedFormat format) const {
-    if (variant.int8) return 5;
+    if (variant.activations == Activations::int8) return 5;
     return format == PackedFormat::f32 || format == PackedFormat::f16 || format == PackedFormat::bf16 ? 8 : 9;
   }
 
@@ -219,7 +226,7 @@ struct PackedMatmul final : Primitive {
                         .constants = {{"FORMAT", static_cast<int>(layout.format)},
                                       {"CHUNKS", static_cast<int>(chunks)},
                                       {"REST", static_cast<int>(rest)},
-                                      {"INT8", variant.int8}}});
+                                      {"INT8", variant.activations == Activations::int8}}});
     };
     const LaneParts parts(layout, variant);
     run(0, parts.equal, variant.chunks, 0);
@@ -240,12 +247,13 @@ struct PackedMatmul final : Primitive {
 
   Array encode_tokens_first(CommandEncoder& encoder, const Array& x, const PackedLayout& layout) const {
     const std::size_t steps = token_steps(layout.format), count = layout.blocks() * x.rows();
-    const Array first = encoder.temporary({count * steps * 4}, variant.int8 ? DType::u32 : DType::f32);
-    encoder.dispatch(
-        tokens_first, {x}, {first}, {u32(x.rows()), u32(count)}, encoder.flat_invocations(count, 8),
-        {.local_size = 8,
-         .constants = {
-             {"FORMAT", static_cast<int>(layout.format)}, {"INT8", variant.int8}, {"STEPS", static_cast<int>(steps)}}});
+    const Array first =
+        encoder.temporary({count * steps * 4}, variant.activations == Activations::int8 ? DType::u32 : DType::f32);
+    encoder.dispatch(tokens_first, {x}, {first}, {u32(x.rows()), u32(count)}, encoder.flat_invocations(count, 8),
+                     {.local_size = 8,
+                      .constants = {{"FORMAT", static_cast<int>(layout.format)},
+                                    {"INT8", variant.activations == Activations::int8},
+                                    {"STEPS", static_cast<int>(steps)}}});
     return first;
   }
 
@@ -259,7 +267,7 @@ struct PackedMatmul final : Primitive {
         {u32(groups(layout.rows, variant.rows)), u32(groups(tokens, 8 * variant.vectors))},
         {.local_size = 8,
          .constants = {{"FORMAT", static_cast<int>(layout.format)},
-                       {"INT8", variant.int8},
+                       {"INT8", variant.activations == Activations::int8},
                        {"STEPS", static_cast<int>(token_steps(layout.format))},
                        {"ROWS", static_cast<int>(variant.rows)},
                        {"VECTORS", static_cast<int>(variant.vectors)}}});
@@ -286,24 +294,38 @@ void check(const Array& x, const PackedMatrix& w) {
 
 }  // namespace
 
+std::string_view name_of(Activations activations) {
+  constexpr std::string_view names[] = {"float", "int8", "half"};
+  return names[static_cast<int>(activations)];
+}
+
+Activations parse_activations(std::string_view text, std::string_view flag) {
+  for (const auto each : all_activations)
+    if (text == name_of(each)) return each;
+  fail("{} must be float, int8 or half, received {}", flag, text);
+}
+
 PackedVariant packed_rule(const Device& device, const PackedLayout& layout, std::size_t tokens,
                           Activations activations) {
+  if (tokens == 1 && activations == Activations::half && takes_half(layout.format)) return half_rule(device, layout);
   const unsigned most = device.limits().invocations;
   if (device.features().software) {
     PackedVariant variant{.kernel = PackedVariant::Kernel::lanes, .local_size = 8};
-    variant.int8 = activations == Activations::int8 && layout.format == PackedFormat::q4_0;
+    const bool int8 = activations == Activations::int8 && layout.format == PackedFormat::q4_0;
+    if (int8) variant.activations = Activations::int8;
     // int8 takes half of the registers. Longer code takes LLVM seconds to compile.
-    if (variant.int8) variant.chunks = 2;
+    if (int8) variant.chunks = 2;
     if (tokens == 1) return variant;
     variant.kernel = PackedVariant::Kernel::tokens;
-    variant.vectors = tokens > 16 && variant.int8 ? 4 : tokens > 8 ? 2 : 1;
+    variant.vectors = tokens > 16 && int8 ? 4 : tokens > 8 ? 2 : 1;
     return variant;
   }
   if (tokens >= 16 && most >= 256)
     return {.kernel = PackedVariant::Kernel::tile,
             .local_size = 256,
             .tiles = device.limits().shared_bytes >= 24576 ? 2u : 1u,
-            .vectors = 1};
+            .vectors = 1,
+            .activations = activations == Activations::half ? Activations::half : Activations::f32};
   unsigned size = 32;
   while (size < 8 * layout.blocks() && size < std::min(most, 256u)) size *= 2;
   return {.kernel = PackedVariant::Kernel::group,
@@ -317,8 +339,10 @@ PackedVariant packed_rule(const Device& device, const PackedLayout& layout, std:
 Array packed_matmul_parts(const Array& x, const PackedMatrix& w, const std::optional<PackedVariant>& variant) {
   check(x, w);
   const auto how = variant.value_or(packed_variant(Device::current(), w.panels[0].layout, x.rows()));
-  require(!how.int8 || is_q4_0(w), "[packed_matmul] int8 activations take q4_0 weights alone, received {}",
-          name_of(w.format));
+  require(how.kernel != PackedVariant::Kernel::group || how.activations == Activations::f32,
+          "[packed_matmul] one token in half precision is half_projection's");
+  require(how.activations != Activations::int8 || is_q4_0(w),
+          "[packed_matmul] int8 activations take q4_0 weights alone, received {}", name_of(w.format));
   const std::size_t parts = how.kernel == PackedVariant::Kernel::lanes ? LaneParts(w.panels[0].layout, how).count() : 1;
   return Array::make({parts, x.rows(), w.rows}, DType::f32, std::make_shared<PackedMatmul>(w, how), inputs_of(x, w));
 }
@@ -330,7 +354,11 @@ Array packed_matmul(const Array& x, const PackedMatrix& w, const std::optional<P
 Array packed_projection(const Array& x, const PackedMatrix& w, const Around& around) {
   check(x, w);
   // Panels may differ in format; what int8 is rounded for meets all of them.
-  const auto activations = is_q4_0(w) ? around.activations : Activations::f32;
+  const bool has_int8 = is_q4_0(w), has_half = x.rows() > 1;  // one token's is half_projection
+  const auto activations =
+      (around.activations == Activations::int8 && has_int8) || (around.activations == Activations::half && has_half)
+          ? around.activations
+          : Activations::f32;
   auto variant = around.variant.value_or(packed_variant(Device::current(), w.panels[0].layout, x.rows(), activations));
   if (around.fusion == Fusion::on && variant.kernel == PackedVariant::Kernel::group &&
       (!around.gated || !around.residual)) {

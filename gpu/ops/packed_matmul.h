@@ -9,9 +9,14 @@ namespace glassbox::gpu {
 
 class Device;
 
-/// What a projection makes of its x: int8 rounds it in blocks of 32 to 127ths of their largest magnitude, as Q8_0 does,
-/// where a kernel has use for it (q4_0 on software renderers, 1.5 to 2 times as fast there).
-enum class Activations : bool { f32, int8 };
+/// What a projection makes of its x. int8 rounds it in blocks of 32 to 127ths of their largest magnitude, as Q8_0 does,
+/// where a kernel has use for it (q4_0 on software renderers, 1.5 to 2 times as fast there). half: one token's is
+/// float16 (half_projection.h), which is for GPUs with half-floats.
+enum class Activations : std::uint8_t { f32, int8, half };
+constexpr Activations all_activations[] = {Activations::f32, Activations::int8, Activations::half};
+std::string_view name_of(Activations activations);  ///< "float", "int8" or "half"
+/// The one of that name; throws Error, naming the flag, for anything else.
+Activations parse_activations(std::string_view text, std::string_view flag);
 
 /// How a packed matmul runs: what an autotuner picks.
 struct PackedVariant {
@@ -28,7 +33,9 @@ struct PackedVariant {
   unsigned rows = 8;     ///< tokens: an invocation's
   unsigned vectors = 4;  ///< tokens: an invocation's, of eight tokens; tile: a workgroup's 64s of tokens
   unsigned chunks = 1;   ///< lanes: an invocation's 256s of columns
-  bool int8 = false;     ///< lanes, tokens: x is rounded to int8 in blocks of 32 (q4_0 alone)
+  /// lanes, tokens: f32 or int8 (q4_0 alone); group: f32, or half, which is half_projection's (one token); tile: f32,
+  /// or half, where weights and activations are float16 and sums of 64 products are.
+  Activations activations = Activations::f32;
   bool operator==(const PackedVariant&) const = default;
 };
 /// The choice for `tokens` rows of x by what such devices usually like.

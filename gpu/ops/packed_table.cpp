@@ -49,7 +49,7 @@ Json to_json(const PackedCase& of, const PackedChoice& choice) {
           {"rows", of.rows},
           {"columns", of.columns},
           {"tokens", of.tokens},
-          {"int8", of.int8},
+          {"activations", name_of(of.activations)},
           {"variant", variant},
           {"us", choice.us},
           {"rule_us", choice.rule_us}};
@@ -80,12 +80,11 @@ auto one_of(const Json& json, const char* key, const Names& names, const NameOf&
 std::pair<PackedCase, PackedChoice> from_json(const Device& device, const Json& json) {
   PackedCase of{one_of(json, "format", packed_formats, [](PackedFormat format) { return gpu::name_of(format); }),
                 count(json, "rows"), count(json, "columns"), count(json, "tokens")};
-  require(json.contains("int8") && json["int8"].is_boolean(), "'int8' must be true or false");
-  of.int8 = json["int8"];
+  of.activations = one_of(json, "activations", all_activations, [](Activations each) { return gpu::name_of(each); });
   require(json.contains("variant"), "'variant' is missing");
   const Json& fields_of = json["variant"];
   PackedChoice choice{.variant = {}, .us = number(json, "us"), .rule_us = number(json, "rule_us")};
-  choice.variant.int8 = of.int8;
+  choice.variant.activations = of.activations;
   choice.variant.kernel = one_of(fields_of, "kernel", kernels, [](const auto& k) { return k.first; }).second;
   for (const auto& [name, field] : fields) choice.variant.*field = static_cast<unsigned>(count(fields_of, name));
   require(std::has_single_bit(of.tokens), "'tokens' must be a power of two");
@@ -96,8 +95,8 @@ std::pair<PackedCase, PackedChoice> from_json(const Device& device, const Json& 
 
 }  // namespace
 
-PackedCase packed_case(const PackedLayout& layout, std::size_t tokens, bool int8) {
-  return {layout.format, layout.rows, layout.columns, std::bit_ceil(tokens), int8};
+PackedCase packed_case(const PackedLayout& layout, std::size_t tokens, Activations activations) {
+  return {layout.format, layout.rows, layout.columns, std::bit_ceil(tokens), activations};
 }
 
 bool packed_fits(const Limits& limits, const PackedVariant& variant, std::size_t tokens) {
@@ -105,16 +104,20 @@ bool packed_fits(const Limits& limits, const PackedVariant& variant, std::size_t
   const std::size_t local_size = variant.local_size, float_bytes = 4;
   switch (variant.kernel) {
     case How::group:  // one float of shared memory for each result, and for the norm that may be fused in
-      return !variant.int8 && small_power(variant.local_size, limits.invocations) && local_size >= 8 &&
-             small_power(variant.tiles, 8) && small_power(variant.tokens, 8) &&
+      return variant.activations != Activations::int8 &&
+             (variant.activations == Activations::f32 || (tokens == 1 && 8 * variant.tiles <= local_size)) &&
+             small_power(variant.local_size, limits.invocations) && local_size >= 8 && small_power(variant.tiles, 8) &&
+             small_power(variant.tokens, 8) &&
              (std::max(2u, variant.tiles) + 1) * variant.tokens * local_size * float_bytes <= limits.shared_bytes;
     case How::lanes:  // x stands in registers: 12 blocks of floats, 31 of bytes
-      return local_size == 8 && tokens == 1 && variant.chunks >= 1 && variant.chunks <= (variant.int8 ? 3 : 1);
+      return variant.activations != Activations::half && local_size == 8 && tokens == 1 && variant.chunks >= 1 &&
+             variant.chunks <= (variant.activations == Activations::int8 ? 3 : 1);
     case How::tokens:
-      return local_size == 8 && small_power(variant.rows, 8) && small_power(variant.vectors, 8);
+      return variant.activations != Activations::half && local_size == 8 && small_power(variant.rows, 8) &&
+             small_power(variant.vectors, 8);
     case How::tile:
-      return !variant.int8 && local_size == 256 && limits.invocations >= 256 && small_power(variant.tiles, 2) &&
-             small_power(variant.vectors, 2) &&
+      return variant.activations != Activations::int8 && local_size == 256 && limits.invocations >= 256 &&
+             small_power(variant.tiles, 2) && small_power(variant.vectors, 2) &&
              std::size_t{8192} * (variant.tiles + variant.vectors) <= limits.shared_bytes;
   }
   return false;
@@ -138,7 +141,7 @@ std::string describe(const PackedVariant& variant) {
 PackedVariant packed_variant(const Device& device, const PackedLayout& layout, std::size_t tokens,
                              Activations activations) {
   const auto rule = packed_rule(device, layout, tokens, activations);
-  const auto* choice = device.packed_table().ask(packed_case(layout, tokens, rule.int8));
+  const auto* choice = device.packed_table().ask(packed_case(layout, tokens, rule.activations));
   return choice ? choice->variant : rule;
 }
 

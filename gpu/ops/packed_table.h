@@ -13,13 +13,13 @@ namespace glassbox::gpu {
 /// A packed product as an autotuner tells it from others.
 struct PackedCase {
   PackedFormat format = PackedFormat::f32;
-  std::size_t rows = 0, columns = 0;  ///< of w, or of its first panel
-  std::size_t tokens = 1;             ///< rows of x, rounded up to a power of two
-  bool int8 = false;                  ///< x is rounded to int8: a choice of the caller's, kept by all variants
+  std::size_t rows = 0, columns = 0;           ///< of w, or of its first panel
+  std::size_t tokens = 1;                      ///< rows of x, rounded up to a power of two
+  Activations activations = Activations::f32;  ///< a choice of the caller's, kept by all variants
   auto operator<=>(const PackedCase&) const = default;
   PackedLayout layout() const { return {format, rows, columns}; }
 };
-PackedCase packed_case(const PackedLayout& layout, std::size_t tokens, bool int8 = false);
+PackedCase packed_case(const PackedLayout& layout, std::size_t tokens, Activations activations = Activations::f32);
 
 /// What was picked for a case, and the median microseconds that it and packed_rule's variant took.
 struct PackedChoice {

@@ -57,6 +57,7 @@ TEST_P(Pretended, LimitsAreAppliedAndEnough) {
     EXPECT_LE(own.limits().shared_bytes, name == "panfrost" ? 32768u : 16384u);
     EXPECT_EQ(own.features().es_version, 310);
     EXPECT_FALSE(own.features().subgroups || own.features().timestamps);
+    EXPECT_FALSE(own.features().shuffles || own.features().half_floats);
     EXPECT_EQ(own.timer_source(), gpu::TimerSource::cpu_clock);
     if (name == "es31") {
       EXPECT_FALSE(own.features().texel_buffers || own.features().buffer_storage || own.features().precise);

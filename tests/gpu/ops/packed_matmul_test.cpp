@@ -71,6 +71,18 @@ TEST_P(PackedMatmulVariants, TileGoesThroughSharedMemory) {
       random.normal({67, odd()}), w, PackedVariant{.kernel = PackedKernel::tile, .local_size = 256, .vectors = 1}));
 }
 
+TEST_P(PackedMatmulVariants, TileInHalfPrecision) {
+  if (!fits(256, 16384)) GTEST_SKIP() << "needs workgroups of 256 and 16 KB";
+  const auto w = matrix(70, odd());
+  const auto x = random.normal({67, odd()});
+  const PackedVariant variant{
+      .kernel = PackedKernel::tile, .local_size = 256, .vectors = 1, .activations = gpu::Activations::half};
+  expect_within_tolerance(packed_matmul_parts(x, w, variant));
+  // Sums of 64 stay within float16 where all x are a thousand, and the weights above one.
+  expect_within_tolerance(packed_matmul_parts(
+      Array::from_values({67, odd()}, gpu::DType::f32, std::vector<double>(67 * odd(), -1000)), w, variant));
+}
+
 TEST_P(PackedMatmulVariants, LanesLeavePartialSums) {
   const auto w = matrix(41, odd());
   const auto y =
@@ -161,8 +173,10 @@ TEST_F(PackedMatmul, PanelsMayDifferInFormat) {
       packed_matmul_parts(random.normal({11, columns}), both,
                           PackedVariant{.kernel = PackedKernel::tokens, .local_size = 8, .rows = 8, .vectors = 2}));
   EXPECT_ERROR(
-      packed_matmul_parts(random.normal({1, columns}), both,
-                          PackedVariant{.kernel = PackedKernel::lanes, .local_size = 8, .chunks = 2, .int8 = true}),
+      packed_matmul_parts(
+          random.normal({1, columns}), both,
+          PackedVariant{
+              .kernel = PackedKernel::lanes, .local_size = 8, .chunks = 2, .activations = gpu::Activations::int8}),
       "int8 activations take q4_0 weights alone");
 }
 
@@ -182,15 +196,21 @@ TEST_F(PackedMatmul, TokensReadNothingBeyondTheColumns) {
 TEST_F(PackedMatmul, Int8IsExactForWhatItRoundsToItself) {
   for (const std::size_t columns : {160, 672, 1024}) {
     const auto w = q4_0(29, columns);
-    const PackedVariant lanes{.kernel = PackedKernel::lanes, .local_size = 8, .chunks = 2, .int8 = true};
+    const PackedVariant lanes{
+        .kernel = PackedKernel::lanes, .local_size = 8, .chunks = 2, .activations = gpu::Activations::int8};
     expect_within_tolerance(packed_matmul_parts(made_for_int8(1, columns), w, lanes), 1e-12);
-    const PackedVariant tokens{.kernel = PackedKernel::tokens, .local_size = 8, .rows = 8, .vectors = 2, .int8 = true};
+    const PackedVariant tokens{.kernel = PackedKernel::tokens,
+                               .local_size = 8,
+                               .rows = 8,
+                               .vectors = 2,
+                               .activations = gpu::Activations::int8};
     expect_within_tolerance(packed_matmul_parts(made_for_int8(19, columns), w, tokens), 1e-12);
   }
 }
 
 TEST_F(PackedMatmul, Int8RoundsWithinItsTolerance) {
-  const PackedVariant lanes{.kernel = PackedKernel::lanes, .local_size = 8, .chunks = 2, .int8 = true};
+  const PackedVariant lanes{
+      .kernel = PackedKernel::lanes, .local_size = 8, .chunks = 2, .activations = gpu::Activations::int8};
   const auto w = q4_0(200, 672);
   const auto y = packed_matmul_parts(random.normal({1, 672}), w, lanes);
   expect_within_tolerance(y);
@@ -206,9 +226,10 @@ TEST_F(PackedMatmul, Int8IsTakenForQ40OnSoftwareRenderersAlone) {
   for (const auto format : {PackedFormat::q4_0, PackedFormat::q8_0, PackedFormat::f16})
     for (const std::size_t tokens : {1, 40}) {
       const gpu::PackedLayout layout{.format = format, .rows = 64, .columns = 256};
-      EXPECT_EQ(gpu::packed_variant(device, layout, tokens, gpu::Activations::int8).int8,
-                device.features().software && format == PackedFormat::q4_0);
-      EXPECT_FALSE(gpu::packed_variant(device, layout, tokens).int8);
+      EXPECT_EQ(
+          gpu::packed_variant(device, layout, tokens, gpu::Activations::int8).activations,
+          device.features().software && format == PackedFormat::q4_0 ? gpu::Activations::int8 : gpu::Activations::f32);
+      EXPECT_EQ(gpu::packed_variant(device, layout, tokens).activations, gpu::Activations::f32);
     }
 }
 
