@@ -50,7 +50,8 @@ using Constants = std::vector<std::pair<std::string, int>>;
 ///  - its params and constants by name, its shared arrays;
 ///  - group_id, local_id, global_id, flat_id and flat_group (indices over a grid folded into two axes), LOCAL_SIZE,
 ///    group_sum(v) and group_max(v) over the workgroup in a fixed order; group_xor(v, mask), the v of the invocation
-///    whose local_id differs by a mask below 8; all invocations of a workgroup must get to each call of these;
+///    whose local_id differs by a mask below 8, in workgroups of eights; all invocations of a workgroup must get to
+///    each call of these;
 ///  - float16_t, f16vec2 and unpackFloat2x16 as in NV_gpu_shader5; HALF_FLOATS is 0 where float32 stands in for them.
 /// Lines `#include "include/x.glsl"` at its head bring functions, which may read and write the kernel's arrays.
 struct Kernel {

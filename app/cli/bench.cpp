@@ -66,7 +66,7 @@ struct Result {
 
 struct BenchReport {
   const model::Engine& engine;
-  std::string device;
+  std::string activations, device;
   bool software;
   gpu::Roofline roofline;
   std::vector<Result> results;
@@ -160,6 +160,7 @@ Json to_json(const BenchReport& report, const Result& result) {
               {"size", weights.total_bytes()},
               {"params", params},
               {"type", type ? model::name_of(*type) : ""},
+              {"activations", report.activations},
               {"device", report.device},
               {"software", report.software},
               {"test", test.name()},
@@ -225,8 +226,12 @@ std::string markdown(const BenchReport& report, const std::vector<Json>& rows) {
   const auto number = [](const Json& value, const char* format) {
     return value.is_null() ? "" : fmt::format(fmt::runtime(format), value.get<double>());
   };
+  const auto type = [&](const Json& row) {
+    const auto weights = row["type"].get<std::string>();
+    return report.activations == "float" ? weights : fmt::format("{} x {}", weights, report.activations);
+  };
   for (const auto& row : rows)
-    lines.push_back({cell(row["model"]), byte_size(row["size"]), parameter_count(row["params"]), row["type"],
+    lines.push_back({cell(row["model"]), byte_size(row["size"]), parameter_count(row["params"]), type(row),
                      cell(row["device"]), row["test"],
                      fmt::format("{:.2f} ± {:.2f}", row["avg_ts"].get<double>(), row["stddev_ts"].get<double>()),
                      percent(row["bandwidth_fraction"]), number(row["ttft_s"], "{:.3f}"),
@@ -268,8 +273,12 @@ int run_bench(const BenchOptions& options) {
   auto& device = engine->device();
   ProgressBar bar;
   bar.update("measuring the bandwidth", 0, tests.size());
-  BenchReport report{
-      *engine, device.renderer(), device.features().software, gpu::measured_roofline(device, gpu::Measure::anew), {}};
+  BenchReport report{*engine,
+                     std::string(gpu::name_of(options.model.engine_options().activations)),
+                     device.renderer(),
+                     device.features().software,
+                     gpu::measured_roofline(device, gpu::Measure::anew),
+                     {}};
   std::mt19937_64 random(options.seed);
   std::vector<Json> rows;
   for (const auto& test : tests) {

@@ -95,7 +95,8 @@ void Worker::State::show_model(const model::EngineOptions& options) {
                  .tokenizer = fmt::format("SentencePiece, {} pieces", tokenizer.vocab_size()),
                  .chat_template = files.chat_template,
                  .load_seconds = engine->load_seconds(),
-                 .fusion = options.fusion};
+                 .fusion = options.fusion,
+                 .activations = options.activations};
   for (const auto& tensor : files.weights.tensors())
     card.tensors.push_back({tensor.name, std::string(model::name_of(tensor.type)), tensor.shape, tensor.bytes.size()});
   for (std::uint32_t id = 0; id < tokenizer.vocab_size(); ++id) {

@@ -100,6 +100,7 @@ struct ModelCard {
   std::string chat_template;        ///< Jinja; "" where plain
   double load_seconds = 0;
   gpu::Fusion fusion = gpu::Fusion::on;
+  gpu::Activations activations = gpu::Activations::f32;
 };
 
 /// Largest error of a function as this driver computes it, in ulp of float32, over its usual range.

@@ -190,6 +190,8 @@ HalfProjected half_projection(const HalfRow& x, const PackedMatrix& w, const Aft
   require((x.x.dtype() == DType::f16 || x.x.dtype() == DType::f32) && x.x.rows() == 1 && x.x.last() == w.columns,
           "[half_projection] x must be float16 or float32 [1, {}], received {} {}", w.columns, name_of(x.x.dtype()),
           x.x.shape());
+  require(x.x.dtype() != DType::f16 || (x.x.contiguous() && x.x.offset() == 0),
+          "[half_projection] a float16 x must not be a part of another array");
   require(!x.squares || (x.squares.dtype() == DType::f32 && x.squares.size() == w.columns / 8),
           "[half_projection] the squares must be float32 [{}], received {} {}", w.columns / 8,
           name_of(x.squares ? x.squares.dtype() : DType::f32), x.squares ? x.squares.shape() : Shape());

@@ -127,6 +127,7 @@ TEST_F(BadInput, FlagsThatDoNotExist) {
   refused({"frobnicate"}, "frobnicate");
   refused({"generate", "-m", gqa_model, "--tokens", "1", "--top-p", "7"}, "--top-p");
   refused({"generate", "-m", gqa_model, "--tokens", "1", "--fusion", "sometimes"}, "--fusion");
+  refused({"generate", "-m", gqa_model, "--tokens", "1", "--activations", "fp8"}, "--activations");
   refused({"kernels", "test", "no_such_kernel"}, "there is no kernel 'no_such_kernel'");
 }
 

@@ -55,7 +55,7 @@ TEST_F(BenchCommand, JsonHasARowForEachPromptAndEachDecode) {
     EXPECT_EQ(row["size"], 4 * params);
     EXPECT_EQ(row["device"], rows[0]["device"]);
     EXPECT_FALSE(row["device"].get<std::string>().empty());
-    EXPECT_EQ(row.size(), 21U);
+    EXPECT_EQ(row.size(), 22U);
 
     const auto samples = row["samples_ts"].get<std::vector<double>>();
     ASSERT_EQ(samples.size(), 3U);
@@ -106,6 +106,13 @@ TEST_F(BenchCommand, CountsWhatTheEnginesPlansHold) {
     if (name != "model.embed_tokens.weight") read += 4 * tensor.values.size();
   EXPECT_GT(bytes / 4, double(read));
 }
+TEST_F(BenchCommand, SaysWhichActivationsItMeasured) {
+  for (const char* activations : {"float", "int8", "half"}) {
+    const auto rows = json_of(bench({"-p", "0", "-n", "1", "-r", "1", "-o", "json", "--activations", activations}));
+    EXPECT_EQ(rows.at(0)["activations"], activations);
+  }
+  EXPECT_THAT(output_of(bench({"-p", "0", "-n", "1", "-r", "1", "--activations", "half"})), HasSubstr(" x half |"));
+}
 TEST_F(BenchCommand, FusionOffTakesMoreDispatches) {
   const auto dispatches = [&](const char* fusion) {
     const auto rows = json_of(bench({"-p", "0", "-n", "2", "-r", "1", "-o", "json", "--fusion", fusion}));
@@ -119,13 +126,14 @@ TEST_F(BenchCommand, JsonLinesAreTheSameObjects) {
   const auto prompt = nlohmann::json::parse(lines[0]), decode = nlohmann::json::parse(lines[1]);
   EXPECT_EQ(prompt["test"], "pp4");
   EXPECT_EQ(decode["test"], "tg2");
-  EXPECT_EQ(prompt.size(), 21U);
+  EXPECT_EQ(prompt.size(), 22U);
   EXPECT_EQ(decode["samples_ts"].size(), 2U);
 }
 TEST_F(BenchCommand, CsvHasAFieldForEachColumn) {
   const auto lines = lines_of(output_of(bench({"-p", "4", "-n", "2", "-r", "1", "-o", "csv"})));
   ASSERT_EQ(lines.size(), 3U);
-  EXPECT_THAT(lines[0], HasSubstr("model,size,params,type,device,software,test,n_prompt,n_gen,n_depth,avg_ts,"));
+  EXPECT_THAT(lines[0],
+              HasSubstr("model,size,params,type,activations,device,software,test,n_prompt,n_gen,n_depth,avg_ts,"));
   EXPECT_THAT(lines[1], HasSubstr(",pp4,4,0,0,"));
   EXPECT_THAT(lines[2], HasSubstr(",tg2,0,2,0,"));
   std::set<std::ptrdiff_t> fields;

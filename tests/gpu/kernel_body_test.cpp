@@ -53,7 +53,9 @@ TEST(ParseBody, NotesWhatIsUsed) {
   EXPECT_EQ(uses.uses[0].shape, 0b1010u);
   EXPECT_TRUE(uses.uses[1].row && !uses.uses[1].texels() && !uses.uses[1].scalar);
   EXPECT_TRUE(uses.uses[2].flat4 && !uses.uses[2].row4);
-  EXPECT_TRUE(uses.group_sum && !uses.group_max);
+  EXPECT_TRUE(uses.group_sum && !uses.group_max && !uses.group_xor && !uses.halves);
+  const auto others = parse_body(typed("f16vec2 a; y[0] = group_xor(v, 1u);"));
+  EXPECT_TRUE(others.group_xor && others.halves && !others.group_sum);
 }
 
 TEST(ParseBody, TellsRowsFromFlat) {

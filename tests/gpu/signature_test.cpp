@@ -204,6 +204,26 @@ TEST_F(Groups, SumAndFindTheMaximumInAFixedOrderAtEverySize) {
   }
 }
 
+TEST_F(Groups, ExchangeBetweenNeighbours) {
+  for (const unsigned size : {8u, 24u, 64u, 128u})
+    for (const unsigned mask : {1u, 2u, 4u, 7u}) {
+      const auto x = random.normal({groups, size});
+      const auto y = launch({.kernel = {.name = "exchange",
+                                        .inputs = {"x"},
+                                        .outputs = {"y"},
+                                        .body = "float v = x[flat_id], w = group_xor(v, uint(MASK));\n"
+                                                "y[flat_id] = group_xor(w, uint(MASK)) == v ? w : -1e30;"},
+                             .outputs = {{{groups, size}, DType::f32}},
+                             .options = {.local_size = size, .constants = {{"MASK", int(mask)}}},
+                             .grid = gpu::Grid{groups}},
+                            {x});
+      auto expected = x.values();
+      for (std::size_t i = 0; i < expected.size(); ++i)
+        if (const auto other = i / size * size + (i % size ^ mask); other > i) std::swap(expected[i], expected[other]);
+      EXPECT_EQ(y.values(), expected) << "local size " << size << ", mask " << mask;
+    }
+}
+
 TEST_F(Groups, ShareArraysSizedByTheGroup) {
   for (const unsigned size : {1u, 8u, 100u, 128u}) {
     const auto x = counting({size});
