@@ -144,7 +144,7 @@ TEST_F(BenchCommand, CsvHasAFieldForEachColumn) {
       return c == ',' && !quoted;
     }));
   }
-  EXPECT_EQ(fields, std::set<std::ptrdiff_t>{19});
+  EXPECT_EQ(fields, std::set<std::ptrdiff_t>{20});
 }
 TEST_F(BenchCommand, MarkdownIsATable) {
   const auto lines = lines_of(output_of(bench({"-p", "4", "-n", "2", "-r", "2"})));
