@@ -117,8 +117,8 @@ void ModelOptions::add_to(CLI::App& command) {
   add_load_path(command, load_path_);
   command
       .add_option("--activations", activations_,
-                  "float; int8: what meets Q4_0 weights is rounded to 8 bits, for speed on software renderers; half: a "
-                  "token's is float16 where it meets Q4_0 or Q8_0, for speed on GPUs")
+                  "float; int8: what meets Q4_0 weights is rounded to 8 bits, for speed on software renderers; half: "
+                  "float16, one token's where it meets Q4_0 or Q8_0, for speed on GPUs with half-floats")
       ->check(CLI::IsMember({"float", "int8", "half"}))
       ->capture_default_str();
   command

@@ -104,7 +104,7 @@ void ModelPanel::draw_card(const Frame& frame, const live::ModelCard& card) {
   row("vocabulary", with_thousands(c.vocab_size) + (c.tie_word_embeddings ? ", tied to the output" : ""));
   row("kernels", card.fusion == gpu::Fusion::on ? "fused where there is a fused one" : "composed, fusion is off");
   if (card.activations != gpu::Activations::f32)
-    row("activations", card.activations == gpu::Activations::half ? "float16 where a token's meet Q4_0 or Q8_0"
+    row("activations", card.activations == gpu::Activations::half ? "float16, one token's where they meet Q4_0 or Q8_0"
                                                                   : "rounded to 8 bits where they meet Q4_0");
   row("tokenizer", card.tokenizer.empty() ? "none: the model came without one" : card.tokenizer);
   row("loaded in", duration_text(card.load_seconds * 1e6));

@@ -10,8 +10,9 @@ namespace glassbox::gpu {
 class Device;
 
 /// What a projection makes of its x. int8 rounds it in blocks of 32 to 127ths of their largest magnitude, as Q8_0 does,
-/// where a kernel has use for it (q4_0 on software renderers, 1.5 to 2 times as fast there). half: one token's is
-/// float16 (half_projection.h), which is for GPUs with half-floats.
+/// where a kernel has use for it (q4_0 on software renderers, 1.5 to 2 times as fast there). half: float16, one
+/// token's in half_projection, which q4_0 and q8_0 have, and those of prompts in the tile kernel: for GPUs with
+/// half-floats.
 enum class Activations : std::uint8_t { f32, int8, half };
 constexpr Activations all_activations[] = {Activations::f32, Activations::int8, Activations::half};
 std::string_view name_of(Activations activations);  ///< "float", "int8" or "half"

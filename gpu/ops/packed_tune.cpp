@@ -148,13 +148,13 @@ PackedChoice measure_packed(Device& device, const PackedCase& of, std::size_t co
     }
   }
 
-  // GPUs that idled raise their clocks over a quarter of a second; variants compared meanwhile are compared at none.
-  if (!device.features().software)
-    for (double busy_us = 0; busy_us < 400'000;) busy_us += run_us(device, runners[0].plan, 20);
   constexpr double round_us = 1000, candidate_us = 50'000;
   const double once = std::max(run_us(device, runners[0].plan, 1), 1.0);
   const auto times = static_cast<std::size_t>(std::clamp(round_us / once, 1.0, 100.0));
   const auto rounds = static_cast<int>(std::clamp(candidate_us / (once * static_cast<double>(times)), 3.0, 15.0));
+  // GPUs that idled raise their clocks over a quarter of a second: before that is over nothing can be compared.
+  if (!device.features().software)
+    for (double busy_us = 0; busy_us < 400'000;) busy_us += run_us(device, runners[0].plan, times);
   for (int round = 0; round < rounds; ++round) {
     for (auto& runner : runners)
       runner.us.push_back(run_us(device, runner.plan, times) / static_cast<double>(times * matrices.size()));
