@@ -56,20 +56,39 @@ Rows texel_rows(CommandEncoder& encoder, const Array& cache, CacheType type) {
   return {Array::on(rows.data()->storage, {rows.rows(), words}, DType::u32), whole ? type : CacheType::f32, words / 4};
 }
 
-/// Shared memory of a workgroup, and for the new token's key and value where there are any.
-std::vector<SharedArray> shared_arrays(const AttentionVariant& how, std::size_t columns, bool rope) {
+/// The kernel's name, and its body's.
+std::string name_of(AttentionKernel kernel) {
+  switch (kernel) {
+    case AttentionKernel::lanes:
+      return "attention_lanes";
+    case AttentionKernel::group:
+      return "attention_group";
+    case AttentionKernel::row:
+      break;
+  }
+  return "attention_row";
+}
+
+/// Shared memory of a workgroup, and for the new token's key and value where there are any; `pieces` vec4 of its sums
+/// has an invocation of attention_row.
+std::vector<SharedArray> shared_arrays(const AttentionVariant& how, std::size_t columns, std::size_t pieces,
+                                       bool rope) {
   const auto count = [](std::size_t n) { return static_cast<unsigned>(n); };
-  std::vector<SharedArray> arrays{{.name = "q_rows", .type = "vec4", .fixed = count(how.rows * columns)},
-                                  {.name = "scores", .fixed = how.rows * how.keys * how.slots},
-                                  {.name = "weights", .fixed = how.rows * how.keys},
-                                  {.name = "keep", .fixed = how.rows},
-                                  {.name = "peaks", .per_invocation = 1},
-                                  {.name = "sums", .type = "vec4", .per_invocation = 1}};
+  if (how.kernel == AttentionKernel::lanes) return {};
+  if (how.kernel == AttentionKernel::row)
+    return {{.name = "turned", .fixed = count((rope ? 3 : 1) * columns * 4)},
+            {.name = "totals", .fixed = how.local_size / 8},
+            {.name = "rest_totals", .fixed = how.local_size},
+            {.name = "sums", .type = "vec4", .per_invocation = count(pieces)},
+            {.name = "rest", .type = "vec4", .per_invocation = 1}};
+  std::vector<SharedArray> arrays = {{.name = "q_rows", .type = "vec4", .fixed = count(how.rows * columns)},
+                                     {.name = "scores", .fixed = how.rows * how.keys * how.slots},
+                                     {.name = "weights", .fixed = how.rows * how.keys},
+                                     {.name = "keep", .fixed = how.rows},
+                                     {.name = "peaks", .per_invocation = 1},
+                                     {.name = "sums", .type = "vec4", .per_invocation = 1}};
   if (rope) arrays.push_back({.name = "new_rows", .type = "vec4", .fixed = count(2 * columns)});
   return arrays;
-}
-std::size_t shared_bytes(const AttentionVariant& how, std::size_t columns) {
-  return how.rows * (columns * 16 + how.keys * (how.slots + 1) * 4 + 4) + how.local_size * 24 + 2 * columns * 16;
 }
 
 /// The part of rope_attention that is not attention.
@@ -104,17 +123,18 @@ struct Attention final : Primitive {
     const Array q = rope || (whole_texels && in[0].dtype() == DType::f32) ? in[0] : padded(encoder, in[0]);
     const Array y = whole_texels ? out[0] : encoder.temporary({tokens, heads, columns * 4}, DType::f32);
     const auto& how = variant;
-    const std::size_t parts = divide_up(longest, how.span), slots = how.lanes ? how.slots : 1;
+    const bool lanes = how.kernel == AttentionKernel::lanes;
+    const std::size_t parts = divide_up(longest, how.span), slots = lanes ? how.slots : 1;
     const std::size_t bands = kv_heads * divide_up(tokens * group, how.rows);
 
     Kernel kernel{
-        .name = how.lanes ? "attention_lanes" : "attention_group",
+        .name = name_of(how.kernel),
         .inputs = {"q", "k", "v"},
         .outputs = {"y"},
         .params = {param<std::uint32_t>("rows"), param<std::uint32_t>("group"), param<std::uint32_t>("heads"),
                    param<std::uint32_t>("kv_heads"), param<std::uint32_t>("first"), param<std::uint32_t>("capacity"),
                    param<std::uint32_t>("span"), param<std::uint32_t>("parts"), param<float>("scale")},
-        .body = shader_source(how.lanes ? "attention_lanes.comp" : "attention_group.comp")};
+        .body = shader_source(name_of(how.kernel) + ".comp")};
     const bool partial = parts * slots > 1;
     Constants constants{{"ROWS", integer(how.rows)},   {"KEYS", integer(how.keys)},
                         {"SLOTS", integer(how.slots)}, {"TEAM", integer(how.local_size / how.rows)},
@@ -141,7 +161,9 @@ struct Attention final : Primitive {
     constants.emplace_back("ROPE", rope.has_value());
     if (rope) {
       kernel.name = partial ? "rope_attention_part" : "rope_attention";
-      kernel.body = "#include \"include/sincos.glsl\"\n#include \"include/rope_kv.glsl\"\n" + kernel.body;
+      kernel.body = fmt::format("#include \"include/sincos.glsl\"\n#include \"include/{}.glsl\"\n",
+                                how.kernel == AttentionKernel::row ? "rope_pair" : "rope_kv") +
+                    kernel.body;
       kernel.inputs[0] = "qkv";
       kernel.inputs.insert(kernel.inputs.end(), {"frequencies"});
       kernel.outputs.insert(kernel.outputs.end(), {"keys", "values"});
@@ -153,8 +175,8 @@ struct Attention final : Primitive {
       constants.insert(constants.end(),
                        {{"BIAS", rope->bias}, {"INTERLEAVED", rope->pairing == RopePairing::interleaved}});
     }
-    if (!how.lanes) kernel.shared = shared_arrays(how, columns, rope.has_value());
-    const std::size_t groups = how.lanes ? divide_up(bands * slots, how.local_size) : bands;
+    kernel.shared = shared_arrays(how, columns, divide_up(columns / v.wide(), 8) * v.wide(), rope.has_value());
+    const std::size_t groups = lanes ? divide_up(bands * slots, how.local_size) : bands;
     encoder.dispatch(kernel, inputs, outputs, params, {u32(groups), u32(parts)},
                      {.local_size = how.local_size, .constants = constants});
     if (partial) combine(encoder, outputs, y, {heads, capacity, parts, slots, columns});
@@ -234,66 +256,16 @@ Array composed(const Array& q, const Array& keys, const Array& values, const Dyn
   return matmul(weights, each_head(values).transpose({0, 2, 1})).transpose({1, 0, 2}).reshape({tokens, heads, d});
 }
 
-/// For CPUs of a few cores whose vectors are workgroups of 8. Rows of an invocation share what it loads, but are
-/// registers, and all of them unrolled code; slots share a row's keys, but leave sums to store and to combine.
-AttentionVariant lanes_variant(std::size_t tokens, std::size_t kv_heads, std::size_t group, std::size_t head_dim,
-                               std::size_t longest) {
-  // One float32 sum should not have many more keys; all parts must find room.
-  constexpr std::size_t short_context = 256, most_keys = 1024, most_parts = 64;
-  const std::size_t rows = kv_heads * tokens * group, most_rows = head_dim <= 64 ? 4 : head_dim <= 128 ? 2 : 1;
-  AttentionVariant how{.lanes = true, .local_size = 8, .keys = 4};
-  how.span = std::min(longest, std::max(most_keys, divide_up(longest, most_parts * 4) * 4));
-  if (tokens >= 8) {
-    how.rows = static_cast<unsigned>(std::clamp<std::size_t>(rows / 16, 1, most_rows));
-  } else if (longest <= short_context || (group == 1 && rows >= 16)) {
-    how.slots = std::bit_floor(static_cast<unsigned>(std::clamp<std::size_t>(16 / rows, 1, 8)));
-  } else {
-    how.rows = static_cast<unsigned>(std::min(group, most_rows));
-    how.slots = 8;
-    if (kv_heads * divide_up(group, how.rows) < 6) how.span = std::min<std::size_t>(longest, 512);
-  }
-  while (how.keys > 1 && how.keys * how.rows * head_dim > 512) how.keys /= 2;  // as much code as compiles in a second
-  return how;
-}
-
-/// For GPUs, of the largest as well: workgroups of many rows read the cache once for them, parts bring more of them to
-/// work. A short context takes one dispatch.
-AttentionVariant group_variant(const Limits& limits, std::size_t tokens, std::size_t kv_heads, std::size_t group,
-                               std::size_t head_dim, std::size_t longest) {
-  constexpr std::size_t short_context = 256, enough_groups = 256, shortest_part = 64;
-  const std::size_t rows = tokens * group, columns = divide_up(head_dim, 4);
-  // One row of a short context has but as many workgroups as there are heads: large ones, for many keys at a time.
-  const unsigned widest = longest <= short_context && tokens == 1 ? 512 : 128;
-  AttentionVariant how{.local_size = std::max(std::min(widest, limits.invocations), std::bit_ceil(u32(columns)))};
-  how.rows = std::bit_ceil(u32(std::min<std::size_t>(longest <= short_context ? tokens : rows, 16)));
-  how.slots = how.rows <= 4 ? 4 : 2;
-  how.keys = how.rows <= 4 ? how.local_size : 64;
-  while (how.rows > 1 && shared_bytes(how, columns) > limits.shared_bytes) how.rows /= 2;
-  while (how.keys > 32 && shared_bytes(how, columns) > limits.shared_bytes) how.keys /= 2;
-  const std::size_t bands = kv_heads * divide_up(rows, how.rows);
-  const std::size_t parts = longest <= short_context
-                                ? 1
-                                : std::clamp<std::size_t>(enough_groups / bands, 1, divide_up(longest, shortest_part));
-  how.span = divide_up(divide_up(longest, parts), shortest_part) * shortest_part;
-  while (how.span < longest && how.span % how.keys != 0) how.keys /= 2;
-  return how;
-}
-
 std::shared_ptr<Attention> fused(const Device& device, const Shape& q, const Array& keys, const Array& values,
                                  const Dynamic& first, float scale, const AttentionOptions& options) {
   const std::size_t kv_heads = keys.shape()[0], capacity = keys.shape()[1],
                     longest = options.longest ? std::min(options.longest, capacity) : capacity;
-  const auto how = options.variant.value_or(attention_variant(device, q[0], kv_heads, q[1] / kv_heads, q[2], longest));
+  const auto how = options.variant.value_or(
+      attention_variant(device.features(), device.limits(), q[0], kv_heads, q[1] / kv_heads, q[2], longest));
   return std::make_shared<Attention>(first, scale, how, longest, cache_type(keys), cache_type(values));
 }
 
 }  // namespace
-
-AttentionVariant attention_variant(const Device& device, std::size_t tokens, std::size_t kv_heads, std::size_t group,
-                                   std::size_t head_dim, std::size_t longest) {
-  return device.features().software ? lanes_variant(tokens, kv_heads, group, head_dim, longest)
-                                    : group_variant(device.limits(), tokens, kv_heads, group, head_dim, longest);
-}
 
 Array attention(const Array& q, const Array& keys, const Array& values, const Dynamic& first, float scale,
                 const AttentionOptions& options) {
@@ -324,8 +296,8 @@ AttendedAndCaches rope_attention(const Array& qkv, const Array& bias, const Arra
   const Array y = attention(made.q, made.keys, made.values, first, scale, options);
   if (options.fusion == Fusion::off) return {y, made.keys, made.values};
   const auto both = fused(Device::current(), made.q.shape(), keys, values, first, scale, options);
-  if (both->variant.lanes || qkv.rows() != 1 || y.last() % 8 != 0 || keys.dtype() != DType::f32 ||
-      values.dtype() != DType::f32 || keys.offset() != 0 || values.offset() != 0)
+  if (both->variant.kernel == AttentionKernel::lanes || qkv.rows() != 1 || y.last() % 8 != 0 ||
+      keys.dtype() != DType::f32 || values.dtype() != DType::f32 || keys.offset() != 0 || values.offset() != 0)
     return {y, made.keys, made.values};
   both->rope = {pairing, bool(bias), rope_kv_primitive(first, pairing, y.shape()[1], keys, values, bool(bias))};
   std::vector<Array> inputs{qkv, keys, values, frequencies};

@@ -2,24 +2,31 @@
 
 #include <optional>
 
+#include "gpu/device.h"
 #include "gpu/dynamic.h"
 #include "gpu/ops/rope_kv.h"
 #include "gpu/primitive.h"
 
 namespace glassbox::gpu {
 
+enum class AttentionKernel {
+  lanes,  ///< an invocation has whole query rows (CPUs)
+  group,  ///< a workgroup shares query rows of a KV head
+  row,    ///< a workgroup has one query row: the least latency
+};
+
 /// How attention runs: what suits a device and a shape.
 struct AttentionVariant {
-  bool lanes = false;       ///< an invocation has whole rows (CPUs); else a workgroup shares them
+  AttentionKernel kernel = AttentionKernel::group;
   unsigned local_size = 8;  ///< invocations a workgroup
   unsigned rows = 1;        ///< query rows of a KV head that an invocation (lanes) or a workgroup reads keys for
-  unsigned slots = 1;       ///< lanes: invocations that divide a part's keys; else invocations that score a key
-  unsigned keys = 1;        ///< lanes: keys an invocation takes at a time; else keys of a block
+  unsigned slots = 1;       ///< lanes: invocations that divide a part's keys; group: that score a key
+  unsigned keys = 1;        ///< lanes: keys an invocation takes at a time; group: keys of a block
   std::size_t span = 0;     ///< keys of a part of the context
 };
 /// `group` query heads share a KV head; `longest` keys are seen at most.
-AttentionVariant attention_variant(const Device& device, std::size_t tokens, std::size_t kv_heads, std::size_t group,
-                                   std::size_t head_dim, std::size_t longest);
+AttentionVariant attention_variant(const Features& features, const Limits& limits, std::size_t tokens,
+                                   std::size_t kv_heads, std::size_t group, std::size_t head_dim, std::size_t longest);
 
 struct AttentionOptions {
   /// Keys that any run will see at most (first + T), 0: the capacity. A plan for short contexts has fewer and smaller

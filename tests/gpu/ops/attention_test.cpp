@@ -14,6 +14,7 @@ namespace {
 
 using gpu::Array;
 using gpu::attention;
+using gpu::AttentionKernel;
 using gpu::AttentionOptions;
 using gpu::AttentionVariant;
 using gpu::CacheType;
@@ -163,8 +164,8 @@ TEST_F(Attention, AgreesWithItsComposition) {
   check({3, 8, 1, 16, 40, 0, DType::f16}, composed);
 }
 
-/// Both forms, whichever this device prefers: rows in invocations, alone and with a share of the keys each, and rows in
-/// workgroups.
+/// Each form, whichever this device prefers: rows in invocations, alone and with a share of the keys each, rows in
+/// workgroups, and a row a workgroup.
 struct AttentionVariants : Attention, ::testing::WithParamInterface<AttentionVariant> {};
 TEST_P(AttentionVariants, MatchTheDefinition) {
   const AttentionOptions options{.variant = GetParam()};
@@ -182,24 +183,48 @@ TEST_P(AttentionVariants, TakeEveryCacheType) {
 }
 INSTANTIATE_TEST_SUITE_P(
     All, AttentionVariants,
-    ::testing::Values(AttentionVariant{.lanes = true, .local_size = 8, .keys = 4, .span = 2048},
-                      AttentionVariant{.lanes = true, .local_size = 8, .rows = 3, .slots = 8, .keys = 2, .span = 64},
-                      AttentionVariant{.lanes = true, .local_size = 16, .rows = 2, .slots = 2, .keys = 1, .span = 128},
-                      AttentionVariant{.local_size = 64, .rows = 1, .slots = 4, .keys = 64, .span = 2048},
-                      AttentionVariant{.local_size = 64, .rows = 4, .slots = 2, .keys = 32, .span = 96},
-                      AttentionVariant{.local_size = 128, .rows = 8, .slots = 2, .keys = 64, .span = 64}));
+    ::testing::Values(
+        AttentionVariant{.kernel = AttentionKernel::lanes, .local_size = 8, .keys = 4, .span = 2048},
+        AttentionVariant{
+            .kernel = AttentionKernel::lanes, .local_size = 8, .rows = 3, .slots = 8, .keys = 2, .span = 64},
+        AttentionVariant{
+            .kernel = AttentionKernel::lanes, .local_size = 16, .rows = 2, .slots = 2, .keys = 1, .span = 128},
+        AttentionVariant{.local_size = 64, .rows = 1, .slots = 4, .keys = 64, .span = 2048},
+        AttentionVariant{.local_size = 64, .rows = 4, .slots = 2, .keys = 32, .span = 96},
+        AttentionVariant{.local_size = 128, .rows = 8, .slots = 2, .keys = 64, .span = 64},
+        AttentionVariant{.kernel = AttentionKernel::row, .local_size = 64, .span = 2048},
+        AttentionVariant{.kernel = AttentionKernel::row, .local_size = 32, .span = 100}));
 
 TEST_F(Attention, PicksVariantsThatFitAnyDevice) {
   for (const std::size_t tokens : {1, 3, 64, 512})
     for (const std::size_t group : {1, 3, 8})
       for (const std::size_t d : {2, 48, 64, 128, 256, 512})
         for (const std::size_t longest : {1, 256, 1024, 131072}) {
-          const auto how = gpu::attention_variant(device(), tokens, 4, group, d, longest);
+          const auto how = gpu::attention_variant(device().features(), device().limits(), tokens, 4, group, d, longest);
           EXPECT_GE(how.span, 1u);
           EXPECT_TRUE(how.span >= longest || how.span % how.keys == 0) << how.span << " of " << how.keys;
           EXPECT_LE(how.local_size, device().limits().invocations);
-          EXPECT_EQ(how.local_size % (how.lanes ? how.slots : how.rows), 0u);
+          EXPECT_EQ(how.local_size % (how.kernel == AttentionKernel::lanes ? how.slots : how.rows), 0u);
         }
+}
+TEST_F(Attention, OfOneTokenOnAGpuFitsItsMemory) {
+  auto features = device().features();
+  features.software = false;
+  features.shuffles = true;
+  for (const std::size_t d : {32, 64})
+    for (const auto type : {CacheType::f32, CacheType::q8_0}) {
+      const auto how = gpu::attention_variant(features, device().limits(), 1, 2, 3, d, 256);
+      EXPECT_EQ(how.kernel, AttentionKernel::row);
+      check_types(type, type, d, {.variant = how});  // refused where its shared memory is more than there is
+    }
+  for (const std::size_t d : {80, 128, 512})
+    EXPECT_EQ(gpu::attention_variant(features, device().limits(), 1, 2, 3, d, 256).kernel, AttentionKernel::group);
+  auto limits = device().limits();
+  limits.invocations = 128;
+  limits.shared_bytes = 16384;
+  EXPECT_LE(gpu::attention_variant(features, limits, 1, 2, 3, 64, 256).local_size, 128u);
+  features.shuffles = false;
+  EXPECT_EQ(gpu::attention_variant(features, limits, 1, 2, 3, 64, 256).kernel, AttentionKernel::group);
 }
 TEST_F(Attention, OfAPlanForShortContextsIsTheSame) {
   for (const std::size_t longest : {40, 256, 600}) check({1, 8, 2, 32, 3000, 39}, {.longest = longest});

@@ -11,6 +11,7 @@ namespace glassbox::testing {
 namespace {
 
 using gpu::Array;
+using gpu::AttentionKernel;
 using gpu::AttentionOptions;
 using gpu::AttentionVariant;
 using gpu::CacheType;
@@ -61,11 +62,16 @@ class RopeAttention : public GpuTest {
 TEST_F(RopeAttention, IsRopeKvAndThenAttention) {
   const AttentionVariant whole{.local_size = 64, .rows = 1, .slots = 4, .keys = 64, .span = 2048};
   const AttentionVariant parts{.local_size = 64, .rows = 4, .slots = 2, .keys = 32, .span = 96};
+  const AttentionVariant row{.kernel = AttentionKernel::row, .local_size = 64, .span = 2048};
+  const AttentionVariant row_parts{.kernel = AttentionKernel::row, .local_size = 32, .span = 96};
   for (const std::uint32_t first : {0, 1, 63, 64, 95, 96, 191, 192, 299, 300, 400})
-    for (const auto& how : {whole, parts}) check(16, first, how, RopePairing::half_split, first % 2 == 0);
+    for (const auto& how : {whole, parts, row, row_parts})
+      check(16, first, how, RopePairing::half_split, first % 2 == 0);
   for (const auto pairing : {RopePairing::half_split, RopePairing::interleaved}) {
     check(64, 130, whole, pairing, true);
     check(64, 130, parts, pairing, false);
+    check(64, 130, row, pairing, true);
+    check(8, 130, row_parts, pairing, false);
   }
 }
 
@@ -81,7 +87,8 @@ TEST_F(RopeAttention, LeavesToTwoKernelsWhatOneCannotDo) {
   };
   const AttentionOptions whole{.variant =
                                    AttentionVariant{.local_size = 64, .rows = 1, .slots = 4, .keys = 64, .span = 2048}};
-  const AttentionOptions lanes{.variant = AttentionVariant{.lanes = true, .local_size = 8, .keys = 4, .span = 2048}};
+  const AttentionOptions lanes{
+      .variant = AttentionVariant{.kernel = AttentionKernel::lanes, .local_size = 8, .keys = 4, .span = 2048}};
   EXPECT_TRUE(of(1, CacheType::f32, 16, whole));
   EXPECT_FALSE(of(2, CacheType::f32, 16, whole));
   EXPECT_FALSE(of(1, CacheType::f16, 16, whole));
