@@ -157,7 +157,11 @@ void Lanes::ask(Lane& lane, Task task) {
 }
 
 void Lanes::run(Task task) {
-  for (auto& lane : lanes_) lane.met.store(0, std::memory_order_relaxed);
+  for (auto& lane : lanes_) {
+    lane.met.store(0, std::memory_order_relaxed);
+    lane.followed = 0;
+  }
+  led_.store(0, std::memory_order_relaxed);
   for (unsigned i = 1; i < count(); ++i) ask(lanes_[i], task);
   try {
     task.call(task.body, 0);
@@ -183,6 +187,18 @@ void Lanes::meet(unsigned lane) {
   for (const auto& other : lanes_)
     for (int i = 0; static_cast<std::int32_t>(other.met.load(std::memory_order_acquire) - mine) < 0; ++i)
       i < spins ? pause_briefly() : static_cast<void>(sched_yield());
+}
+
+void Lanes::follow(unsigned lane) {
+  if (lane == 0) {
+    led_.fetch_add(1, std::memory_order_release);
+    led_.notify_all();
+    return;
+  }
+  const auto mine = ++lanes_[lane].followed;
+  for (auto led = led_.load(std::memory_order_acquire); static_cast<std::int32_t>(led - mine) < 0;
+       led = led_.load(std::memory_order_acquire))
+    led_.wait(led, std::memory_order_acquire);
 }
 
 std::string Lanes::take_error() {

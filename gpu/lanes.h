@@ -38,6 +38,9 @@ class Lanes {
   }
   /// Within such a body: waits until every lane has come here as often as this one. What they wrote before is seen.
   void meet(unsigned lane);
+  /// Within such a body: returns at once on lane 0, on the others when lane 0 has come here as often; they sleep until
+  /// then.
+  void follow(unsigned lane);
 
   /// The first error that the driver reported on a lane other than 0 since the last call; empty: none.
   std::string take_error();
@@ -50,6 +53,7 @@ class Lanes {
   /// On cache lines of its own: the lanes look at each other's counters all the time.
   struct alignas(64) Lane {
     std::atomic<std::uint32_t> met{0};  ///< times it came to meet()
+    std::uint32_t followed = 0;         ///< and to follow()
     alignas(64) std::atomic<std::uint32_t> asked{0};
     std::atomic<std::uint32_t> answered{0};
     std::exception_ptr thrown;
@@ -65,6 +69,7 @@ class Lanes {
   bool share_memory();
 
   std::vector<Lane> lanes_;
+  std::atomic<std::uint32_t> led_{0};  ///< times that lane 0 came to follow()
   std::shared_ptr<EglContext> context_;
   Task task_;
 };

@@ -98,13 +98,24 @@ void Plan::upload_params() {
 
 void Plan::issue(std::size_t first, std::size_t count, Replay::Bind bind) {
   Lanes* const lanes = device_->lanes();
+  // A GPU begins while the rest is still being issued. More flushes cost more than they bring.
+  const std::size_t flush_after = device_->features().software ? 0 : 2;
+  // llvmpipe generates code at a program's first dispatch: one lane does, the others find it in the driver's cache.
+  const bool first_time = lanes && !dispatched_;
   on_each_lane(lanes, [&](unsigned lane) {
     const Replay& replay = replays_[lane];
     for (std::size_t i = first; i < first + count; ++i) {
       if (lanes && i > first && replay.barrier_before(i)) lanes->meet(lane);
+      const bool unseen = first_time && !dispatches_[i].program->dispatched;
+      if (unseen && lane > 0) lanes->follow(lane);
       replay.issue(i, bind);
+      if (unseen && lane == 0) lanes->follow(lane);
+      if (i + 1 == first + flush_after) glFlush();
     }
   });
+  if (!first_time) return;
+  for (std::size_t i = first; i < first + count; ++i) dispatches_[i].program->dispatched = true;
+  dispatched_ = count == dispatches_.size();
 }
 
 void Plan::run() {

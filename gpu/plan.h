@@ -79,6 +79,7 @@ class Plan {
   std::vector<Replay> replays_;                ///< by lane
   std::set<std::shared_ptr<Buffer>> buffers_;  ///< that the dispatches name
   std::size_t copies_ = 0;
+  bool dispatched_ = false;  ///< all of them, once at least
   double issue_seconds_ = 0;
 
   friend class Recorder;

@@ -13,6 +13,7 @@ namespace glassbox::gpu {
 struct Program {
   std::vector<unsigned> ids;
   std::string glsl;
+  mutable bool dispatched = false;  ///< a plan that names it has run
 };
 
 /// Compiles each variant of a kernel once: in memory by its text, on disk (program binaries, by driver) across runs.

@@ -2,9 +2,11 @@
 
 #include <GLES3/gl32.h>
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "gpu/buffer.h"
 #include "gpu/shared_memory.h"
@@ -111,6 +113,25 @@ TEST_F(LanesTest, SeeWhatOthersWroteBeforeTheyMet) {
     }
   });
   EXPECT_THAT(wrong, Each(0u));
+}
+
+TEST_F(LanesTest, FollowTheFirst) {
+  std::atomic<unsigned> led = 0;
+  std::vector<unsigned> seen(lanes().count(), 0);
+  for (const unsigned rounds : {3u, 2u})
+    lanes().together([&](unsigned lane) {
+      if (lane == 0) led = 0;
+      lanes().meet(lane);
+      for (unsigned round = 1; round <= rounds; ++round) {
+        if (lane == 0) {
+          std::this_thread::sleep_for(std::chrono::milliseconds(5));
+          led = round;
+        }
+        lanes().follow(lane);
+        if (lane > 0 && led >= round) ++seen[lane];
+      }
+    });
+  for (unsigned lane = 1; lane < lanes().count(); ++lane) EXPECT_EQ(seen[lane], 5u);
 }
 
 TEST_F(LanesTest, PassOnWhatABodyThrew) {
