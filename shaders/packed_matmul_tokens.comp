@@ -1,8 +1,8 @@
 #include "include/packed.glsl"
 // y[t][n] = sum_k x[t][k] w[n][k] of a packed w, many tokens: for processors whose eight lanes are a vector unit's. A lane
 // is a token, an invocation has VECTORS of them and ROWS rows. xs is what tokens_first leaves. A block of columns is
-// straight-line code: what is assigned within a loop is blended with what was there before, lane by lane, which would
-// cost as much as the multiplication.
+// straight-line code in float: what is assigned within a loop is blended with what was there before, lane by lane, which
+// would cost as much as the multiplication. In int8 one sum a row and token is all that is.
 uint n0 = group_id.x * uint(ROWS), t0 = group_id.y * 8u * uint(VECTORS) + local_id;
 float totals[ROWS][VECTORS];  // indexed by loop variables alone: so Mesa unrolls the loops and the arrays are registers
 for (int r = 0; r < ROWS; ++r)
@@ -21,11 +21,26 @@ for (uint chunk = 0u; chunk < chunks; ++chunk) {
     for (uint b = 0u; b < in_chunk; ++b) {
         uint from = (chunk * 8u + b) * uint(STEPS) * tokens;
 #if INT8
-        ivec4 x[VECTORS * 4];
-        uvec4 more[VECTORS];
-        for (int v = 0; v < VECTORS; ++v) {
-            for (int j = 0; j < 4; ++j) x[v * 4 + j] = ivec4(xs_load4(from + uint(j) * tokens + token[v]));
-            more[v] = xs_load4(from + 4u * tokens + token[v]);
+        uvec4 more[VECTORS], q[ROWS];
+        int all[ROWS][VECTORS];
+        for (int v = 0; v < VECTORS; ++v) more[v] = xs_load4(from + 4u * tokens + token[v]);
+        for (int r = 0; r < ROWS; ++r) {
+            q[r] = w_load4(at + uint(r) / 8u * tile_texels + uint(r) % 8u + 8u * (1u + b));
+            for (int v = 0; v < VECTORS; ++v) all[r][v] = int(more[v].x);
+        }
+        // Four steps, which the compiler must not know: unrolled they are 3200 instructions, more than processors keep decoded.
+        uint steps = min(4u, tokens + 3u);
+        for (uint j = 0u; j < steps; ++j) {
+            ivec4 x[VECTORS];
+            for (int v = 0; v < VECTORS; ++v) x[v] = ivec4(xs_load4(from + j * tokens + token[v]));
+            int mask = j == 3u ? int(0xffff000fu) : 0x000f000f, by = int(4u * j);
+            for (int r = 0; r < ROWS; ++r) {
+                ivec4 f = (ivec4(q[r]) >> by) & mask;
+                for (int v = 0; v < VECTORS; ++v) {
+                    ivec4 p = f * x[v];
+                    all[r][v] += (p.x + p.y) + (p.z + p.w);
+                }
+            }
         }
 #else
         vec4 x[VECTORS * 8];
@@ -47,18 +62,7 @@ for (uint chunk = 0u; chunk < chunks; ++chunk) {
             float scale = uintBitsToFloat(uint(int((b & 1u) == 0u ? pair << 16 : pair) >> 3) & 0x8fffe000u);
 #endif
 #if INT8
-            uvec4 q = w_load4(row_at + 8u * (1u + b));
-            ivec4 a[VECTORS];
-            for (int v = 0; v < VECTORS; ++v) a[v] = ivec4(0);
-#define STEP(j, four) { ivec4 f = four; for (int v = 0; v < VECTORS; ++v) a[v] += f * x[v * 4 + j]; }
-            STEP(0, ivec4(q & 0x000f000fu))
-            STEP(1, ivec4((q >> 4) & 0x000f000fu))
-            STEP(2, ivec4((q >> 8) & 0x000f000fu))
-            STEP(3, ivec4(q) >> 12 & int(0xffff000fu))
-            for (int v = 0; v < VECTORS; ++v) {
-                ivec2 two = ivec2(more[v].xy) + a[v].xz + a[v].yw;
-                totals[r][v] += float((two.x >> 16) + (two.y >> 16)) * (scale * uintBitsToFloat(more[v].z));
-            }
+            for (int v = 0; v < VECTORS; ++v) totals[r][v] += float(all[r][v] >> 16) * (scale * uintBitsToFloat(more[v].y));
 #else
             vec4 a[VECTORS];
             for (int v = 0; v < VECTORS; ++v) a[v] = vec4(0.0);

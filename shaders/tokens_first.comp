@@ -10,11 +10,11 @@ for (int j = 0; j < 8; ++j) {
 }
 #if INT8
 ivec4 pairs[4];
-ivec2 start;
+int start;
 float unit;
 activations(v, pairs, start, unit);
 for (int j = 0; j < 4; ++j) y_store4(at + uint(j) * tokens, uvec4(pairs[j]));
-y_store4(at + 4u * tokens, uvec4(uvec2(start), floatBitsToUint(unit), 0u));
+y_store4(at + 4u * tokens, uvec4(uint(start), floatBitsToUint(unit), 0u, 0u));
 #else
 vec4 scaled[8];
 float less;

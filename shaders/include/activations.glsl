@@ -3,9 +3,10 @@
 #if INT8
 // x as int8 with a float scale, rounded as Q8_0 is. Two columns whose nibbles stand 16 bits apart in a word of w stand
 // here in one word too, in turned order: one 32-bit product has the sum of both in its upper half. What is left of the
-// lower half stays below 2^15 for eight products (8 * 15 * 127), so that adding 2^15 makes the upper half exact. `start`
-// is that, and what q4_0 subtracts from each nibble; `unit` the scale times 2^100.
-void activations(vec4 v[8], out ivec4 pairs[4], out ivec2 start, out float unit) {
+// lower half stays below 2^15 for a block's sixteen products (16 * 15 * 127), so that adding 2^15 makes the upper half
+// exact, which the block's sum fits (32 * 8 * 127). `start` is that, and what q4_0 subtracts from each nibble; `unit` the
+// scale times 2^100.
+void activations(vec4 v[8], out ivec4 pairs[4], out int start, out float unit) {
     vec4 largest = vec4(0.0);
     for (int j = 0; j < 8; ++j) largest = max(largest, abs(v[j]));
     float most = max(max(largest.x, largest.y), max(largest.z, largest.w)), inverse = most > 0.0 ? 127.0 / most : 0.0;
@@ -16,7 +17,7 @@ void activations(vec4 v[8], out ivec4 pairs[4], out ivec2 start, out float unit)
         if (j < 3) total += high;  // the uppermost nibble is two's complement
         pairs[j] = (low << 16) + high;
     }
-    start = ivec2(32768) - (ivec2(total.x + total.y, total.z + total.w) << 19);
+    start = 32768 - ((total.x + total.y + total.z + total.w) << 19);
     unit = most * (1.2676506002282294e30 / 127.0);
 }
 #else
