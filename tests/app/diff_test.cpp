@@ -121,7 +121,7 @@ TEST_F(DiffCommand, NamesTheLayer) {
 TEST_F(DiffCommand, NamesAnOutputThatIsNotWritten) {
   // The last kernel's: no other then reads what is missing.
   expect_divergent("packed_matmul", -1,
-                   broken("packed_matmul_lanes.comp", "if (row < rows", "if (row > 0u && row < rows"));
+                   broken("packed_matmul_lanes.comp", "if (row < count", "if (row > 0u && row < count"));
 }
 
 TEST_F(DiffCommand, AgainstItselfNothingDiffers) {
