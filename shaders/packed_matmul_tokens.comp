@@ -14,9 +14,10 @@ for (int v = 0; v < VECTORS; ++v) token[v] = min(t0 + 8u * uint(v), tokens - 1u)
 for (uint chunk = 0u; chunk < chunks; ++chunk) {
     uint in_chunk = min(8u, blocks - chunk * 8u), tile_texels = in_chunk < 8u ? last_texels : texels;
     uint at = chunk * tiles * texels + lane + tile * tile_texels;
+    uint next = tile + 1u < tiles ? tile_texels : 0u;  // to rows from the ninth on, which need not be there
 #if FORMAT == 3 || FORMAT == 4
     uvec4 headers[ROWS];
-    for (int r = 0; r < ROWS; ++r) headers[r] = w_load4(at + uint(r) / 8u * tile_texels + uint(r) % 8u);
+    for (int r = 0; r < ROWS; ++r) headers[r] = w_load4(at + uint(r) / 8u * next + uint(r) % 8u);
 #endif
     for (uint b = 0u; b < in_chunk; ++b) {
         uint from = (chunk * 8u + b) * uint(STEPS) * tokens;
@@ -25,10 +26,10 @@ for (uint chunk = 0u; chunk < chunks; ++chunk) {
         int all[ROWS][VECTORS];
         for (int v = 0; v < VECTORS; ++v) more[v] = xs_load4(from + 4u * tokens + token[v]);
         for (int r = 0; r < ROWS; ++r) {
-            q[r] = w_load4(at + uint(r) / 8u * tile_texels + uint(r) % 8u + 8u * (1u + b));
+            q[r] = w_load4(at + uint(r) / 8u * next + uint(r) % 8u + 8u * (1u + b));
             for (int v = 0; v < VECTORS; ++v) all[r][v] = int(more[v].x);
         }
-        // Four steps, which the compiler must not know: unrolled they are 3200 instructions, more than processors keep decoded.
+        // Four steps, which the compiler must not know: unrolled they are thousands of instructions, and slower.
         uint steps = min(4u, tokens + 3u);
         for (uint j = 0u; j < steps; ++j) {
             ivec4 x[VECTORS];
@@ -55,7 +56,7 @@ for (uint chunk = 0u; chunk < chunks; ++chunk) {
         }
 #endif
         for (int r = 0; r < ROWS; ++r) {
-            uint row_at = at + uint(r) / 8u * tile_texels + uint(r) % 8u;
+            uint row_at = at + uint(r) / 8u * next + uint(r) % 8u;
 #if FORMAT == 3 || FORMAT == 4
             uint pair = b < 4u ? (b < 2u ? headers[r].x : headers[r].y) : (b < 6u ? headers[r].z : headers[r].w);
             // The float16 scale as a float times 2^-112, exact for all but infinities.

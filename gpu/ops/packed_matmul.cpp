@@ -318,6 +318,7 @@ PackedVariant packed_rule(const Device& device, const PackedLayout& layout, std:
     if (tokens == 1) return variant;
     variant.kernel = PackedVariant::Kernel::tokens;
     variant.vectors = tokens > 16 && int8 ? 4 : tokens > 8 ? 2 : 1;
+    if (variant.vectors == 4) variant.rows = 16;
     return variant;
   }
   if (tokens >= 16 && most >= 256)

@@ -113,7 +113,7 @@ bool packed_fits(const Limits& limits, const PackedVariant& variant, std::size_t
       return variant.activations != Activations::half && local_size == 8 && tokens == 1 && variant.chunks >= 1 &&
              variant.chunks <= (variant.activations == Activations::int8 ? 3 : 1);
     case How::tokens:
-      return variant.activations != Activations::half && local_size == 8 && small_power(variant.rows, 8) &&
+      return variant.activations != Activations::half && local_size == 8 && small_power(variant.rows, 16) &&
              small_power(variant.vectors, 8);
     case How::tile:
       return variant.activations != Activations::int8 && local_size == 256 && limits.invocations >= 256 &&

@@ -89,10 +89,10 @@ std::vector<PackedVariant> packed_candidates(const Limits& limits, bool software
   if (software) {
     for (const unsigned chunks : {1u, 2u, 3u})
       add({.kernel = How::lanes, .local_size = 8, .chunks = chunks, .activations = of.activations});
-    for (const unsigned rows : {4u, 8u})
+    for (const unsigned rows : {4u, 8u, 16u})
       for (const unsigned vectors : {1u, 2u, 4u})  // longer code takes LLVM seconds to compile
         if (of.tokens > 1 && 4 * vectors <= of.tokens && rows * vectors >= 8 &&
-            rows * vectors <= (of.activations == Activations::int8 ? 32 : 16))
+            rows * vectors <= (of.activations == Activations::int8 ? 64 : 16))
           add({.kernel = How::tokens,
                .local_size = 8,
                .rows = rows,

@@ -196,16 +196,18 @@ TEST_F(PackedMatmul, TokensReadNothingBeyondTheColumns) {
 
 TEST_F(PackedMatmul, Int8IsExactForWhatItRoundsToItself) {
   for (const std::size_t columns : {160, 672, 1024}) {
-    const auto w = q4_0(29, columns);
+    const auto w = q4_0(37, columns);  // an odd number of tiles
     const PackedVariant lanes{
         .kernel = PackedKernel::lanes, .local_size = 8, .chunks = 2, .activations = gpu::Activations::int8};
     expect_within_tolerance(packed_matmul_parts(made_for_int8(1, columns), w, lanes), 1e-12);
-    const PackedVariant tokens{.kernel = PackedKernel::tokens,
-                               .local_size = 8,
-                               .rows = 8,
-                               .vectors = 2,
-                               .activations = gpu::Activations::int8};
-    expect_within_tolerance(packed_matmul_parts(made_for_int8(19, columns), w, tokens), 1e-12);
+    for (const unsigned rows : {8u, 16u}) {
+      const PackedVariant tokens{.kernel = PackedKernel::tokens,
+                                 .local_size = 8,
+                                 .rows = rows,
+                                 .vectors = rows / 4,
+                                 .activations = gpu::Activations::int8};
+      expect_within_tolerance(packed_matmul_parts(made_for_int8(rows + 11, columns), w, tokens), 1e-12);
+    }
   }
 }
 
