@@ -1,4 +1,5 @@
-// One token's joint projection of queries, keys and values by single numbers, a sine and cosine an invocation. `head` is of all of them, COLUMNS * 4 numbers each.
+// One token's joint projection of queries, keys and values by single numbers, a sine and cosine an invocation. `head` is
+// of all of them, COLUMNS * 4 numbers each.
 float projected(uint at) {
     uint row = (heads + 2u * kv_heads) * uint(COLUMNS) * 4u;
     float sum = qkv[at];
