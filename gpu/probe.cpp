@@ -14,31 +14,33 @@
 namespace glassbox::gpu {
 namespace {
 
-const Kernel load_kernel{.name = "probe_read",
-                         .inputs = {"x"},
-                         .outputs = {"y"},
-                         .params = {param<std::uint32_t>("steps"), param<std::uint32_t>("stride")},
-                         .body = shader_source("probe_read.comp")};
+const Kernel read_kernel{
+    .name = "probe_read",
+    .inputs = {"x"},
+    .outputs = {"y"},
+    .params = {param<std::uint32_t>("steps"), param<std::uint32_t>("invocations"), param<std::uint32_t>("block")},
+    .body = shader_source("probe_read.comp")};
 
-/// Reads every element of an array once and sums it by invocation.
 struct ProbeRead final : Primitive {
-  explicit ProbeRead(LoadPath load_path) : path(load_path) {}
-  LoadPath path;
+  ProbeRead(std::size_t side_by_side, std::optional<LoadPath> load_path) : block(side_by_side), path(load_path) {}
+  std::size_t block;
+  std::optional<LoadPath> path;
 
-  std::string_view name() const override { return "probe_read"; }
+  std::string_view name() const override { return read_kernel.name; }
   void eval_gpu(CommandEncoder& encoder, Inputs in, Outputs out) const override {
-    const auto invocations = out[0].size() / 4;
-    const auto size = encoder.map_size();
-    encoder.dispatch(
-        load_kernel, {in[0]}, {out[0]},
-        {static_cast<std::uint32_t>(in[0].size() / 4 / invocations), static_cast<std::uint32_t>(invocations)},
-        encoder.flat_invocations(invocations, size), {.local_size = size, .load_path = path});
+    const std::size_t invocations = out[0].size() / 4;
+    const auto size = static_cast<unsigned>(std::min<std::size_t>(block, encoder.map_size()));
+    encoder.dispatch(read_kernel, {in[0]}, {out[0]},
+                     {u32(in[0].size() / 4 / invocations), u32(invocations), u32(block)},
+                     encoder.flat_invocations(invocations, size), {.local_size = size, .load_path = path});
   }
   void eval_cpu(Reference in, ReferenceOut out) const override {
-    const auto invocations = out[0].values.size() / 4;
     out[0].flat() = 0;
-    for (std::size_t i = 0; i < in[0].values.size(); ++i)
-      out[0].values[i / 4 % invocations * 4 + i % 4] += in[0].values[i];
+    const std::size_t stretch = in[0].values.size() / out[0].values.size() * block;
+    for (std::size_t i = 0; i < in[0].values.size(); ++i) {
+      const std::size_t four = i / 4;
+      out[0].values[(four / stretch * block + four % block) * 4 + i % 4] += in[0].values[i];
+    }
   }
 };
 
@@ -48,7 +50,7 @@ Plan read_plan(Device& device, LoadPath path, std::size_t bytes, Array& result) 
   for (auto& word : words) word = 0x3f000000u | (random() >> 9);  // floats in [0.5, 1)
   const auto x = Array::from_bytes({words.size()}, DType::f32, std::as_bytes(std::span(words)));
   const std::size_t invocations = device.features().software ? 1024 : 65536;
-  result = Array::make({invocations * 4}, DType::f32, std::make_shared<ProbeRead>(path), {x});
+  result = Array::make({invocations * 4}, DType::f32, read_probe(device, invocations, path), {x});
   return Plan::record({result});
 }
 
@@ -61,6 +63,11 @@ std::uint64_t cpu_time(Device& device, Plan& plan) {
 }
 
 }  // namespace
+
+std::shared_ptr<Primitive> read_probe(const Device& device, std::size_t invocations, std::optional<LoadPath> path) {
+  constexpr std::size_t vector = 8;  // lanes of a CPU's
+  return std::make_shared<ProbeRead>(device.features().software ? vector : invocations, path);
+}
 
 TimerProbe probe_timer(Device& device) {
   if (!device.features().timestamps)

@@ -14,34 +14,28 @@
 #include "gpu/cache_dir.h"
 #include "gpu/error.h"
 #include "gpu/plan.h"
+#include "gpu/probe.h"
 #include "gpu/timer.h"
 
 namespace glassbox::gpu {
 namespace {
 
-const Kernel read_kernel{.name = "probe_read",
-                         .inputs = {"x"},
-                         .outputs = {"y"},
-                         .params = {param<std::uint32_t>("steps"), param<std::uint32_t>("stride")},
-                         .body = shader_source("probe_read.comp")};
 const Kernel multiply_add_kernel{.name = "probe_multiply_add",
                                  .inputs = {"x"},
                                  .outputs = {"y"},
                                  .params = {param<std::uint32_t>("steps"), param<std::uint32_t>("invocations")},
                                  .body = shader_source("probe_multiply_add.comp")};
 
-/// One ceiling's kernel: `steps` rounds in each of out.size() / 4 invocations.
-struct Probe final : Primitive {
-  Probe(const Kernel& what, std::size_t rounds) : kernel(what), steps(rounds) {}
-  const Kernel& kernel;
+/// `steps` rounds in each of out.size() / 4 invocations.
+struct MultiplyAdd final : Primitive {
+  explicit MultiplyAdd(std::size_t rounds) : steps(rounds) {}
   std::size_t steps;
 
-  std::string_view name() const override { return kernel.name; }
+  std::string_view name() const override { return multiply_add_kernel.name; }
   void eval_gpu(CommandEncoder& encoder, Inputs in, Outputs out) const override {
-    const auto invocations = out[0].size() / 4;
+    const std::size_t invocations = out[0].size() / 4;
     const auto size = encoder.map_size();
-    encoder.dispatch(kernel, {in[0]}, {out[0]},
-                     {static_cast<std::uint32_t>(steps), static_cast<std::uint32_t>(invocations)},
+    encoder.dispatch(multiply_add_kernel, {in[0]}, {out[0]}, {u32(steps), u32(invocations)},
                      encoder.flat_invocations(invocations, size), {.local_size = size});
   }
   void eval_cpu(Reference, ReferenceOut) const override { fail("[{}] only its time is of use", name()); }
@@ -49,9 +43,9 @@ struct Probe final : Primitive {
 
 /// The best of a second's runs, by the device's timer source: whatever else the machine does makes some of them slow,
 /// and a GPU that idled raises its clocks over a part of a second.
-double seconds(const Kernel& kernel, const Array& x, std::size_t invocations, std::size_t steps,
+double seconds(const std::shared_ptr<Primitive>& probe, const Array& x, std::size_t invocations,
                const std::shared_ptr<Arena>& arena) {
-  const auto y = Array::make({4 * invocations}, DType::f32, std::make_shared<Probe>(kernel, steps), {x});
+  const auto y = Array::make({4 * invocations}, DType::f32, probe, {x});
   auto plan = Plan::record({y}, arena);
   plan.run_timed();  // drivers finish compiling at the first dispatch
   double best = std::numeric_limits<double>::infinity();
@@ -60,7 +54,7 @@ double seconds(const Kernel& kernel, const Array& x, std::size_t invocations, st
   const auto begin = cpu_nanoseconds();
   for (int i = 0; i < 5 || (i < most && cpu_nanoseconds() - begin < limit_ns); ++i)
     if (const double us = plan.run_timed().at(0).duration_us; us > 0) best = std::min(best, us);
-  require(std::isfinite(best), "the device's timer reads 0 for {}", kernel.name);
+  require(std::isfinite(best), "the device's timer reads 0 for {}", probe->name());
   return best / 1e6;
 }
 
@@ -74,7 +68,7 @@ double read_bandwidth(Device& device, const std::shared_ptr<Arena>& arena) {
   std::mt19937 random(7);
   for (auto& word : words) word = 0x3f000000u | (random() >> 9);  // floats in [0.5, 1)
   const auto x = Array::from_bytes({words.size()}, DType::f32, std::as_bytes(std::span(words)), arena.get());
-  return static_cast<double>(x.nbytes()) / seconds(read_kernel, x, invocations, steps, arena);
+  return static_cast<double>(x.nbytes()) / seconds(read_probe(device, invocations), x, invocations, arena);
 }
 
 double multiply_add_rate(Device& device, const std::shared_ptr<Arena>& arena) {
@@ -85,7 +79,7 @@ double multiply_add_rate(Device& device, const std::shared_ptr<Arena>& arena) {
                                      1e-3f, 2e-3f, 3e-3f, 4e-3f,  5e-3f, 6e-3f, 7e-3f, 8e-3f};
   const auto x = Array::from_bytes({values.size()}, DType::f32, std::as_bytes(std::span(values)), arena.get());
   return flops_a_step * static_cast<double>(invocations * steps) /
-         seconds(multiply_add_kernel, x, invocations, steps, arena);
+         seconds(std::make_shared<MultiplyAdd>(steps), x, invocations, arena);
 }
 
 std::optional<Roofline> read_cached(const std::filesystem::path& path) {
@@ -115,7 +109,7 @@ Roofline measured_roofline(Device& device, Measure measure) {
   const auto directory = cache_directory("devices");
   // By timer and load path too: a clock with another overhead, or another door, is another ceiling.
   const auto file =
-      directory ? *directory / fmt::format("{}-roofline-{}-{}.json", device.cache_key(), name_of(device.load_path()),
+      directory ? *directory / fmt::format("{}-ceilings-{}-{}.json", device.cache_key(), name_of(device.load_path()),
                                            device.timer_source() == TimerSource::gpu_timestamp ? "gpu" : "cpu")
                 : std::filesystem::path();
   if (directory && measure == Measure::cached)

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <regex>
 
+#include "gpu/probe.h"
 #include "tests/gpu_support.h"
 
 namespace glassbox::testing {
@@ -42,7 +43,7 @@ class MeasuredRoofline : public GpuTest {
   }
   std::filesystem::path cached_file() const {
     for (const auto& entry : std::filesystem::recursive_directory_iterator(cache.path()))
-      if (entry.path().filename().string().find("roofline") != std::string::npos) return entry.path();
+      if (entry.path().filename().string().find("ceilings") != std::string::npos) return entry.path();
     return {};
   }
   TempDir cache;
@@ -51,6 +52,18 @@ class MeasuredRoofline : public GpuTest {
   std::string before_;
 };
 
+TEST_F(MeasuredRoofline, ReadsEachElementOnce) {
+  for (const std::size_t steps : {1, 4, 7}) {
+    const std::size_t invocations = 24;
+    const auto x = random.normal({4 * invocations * steps});
+    const auto y = gpu::Array::make({4 * invocations}, gpu::DType::f32, gpu::read_probe(device(), invocations), {x});
+    expect_within_tolerance(y);
+    double all = 0, read = 0;
+    for (const double value : x.values()) all += value;
+    for (const double value : y.values()) read += value;
+    EXPECT_NEAR(read, all, 1e-4) << steps;
+  }
+}
 TEST_F(MeasuredRoofline, IsPlausibleDatedAndKept) {
   const auto measured = gpu::measured_roofline(device());
   EXPECT_GT(measured.bytes_per_second, 1e7);
