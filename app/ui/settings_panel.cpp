@@ -124,6 +124,7 @@ void SettingsPanel::draw_looks(Frame& frame, Preferences& preferences) {
   heading(frame, "Looks");
   int theme = static_cast<int>(preferences.theme);
   ImGui::RadioButton("Dark", &theme, static_cast<int>(Theme::dark));
+  Landmarks::mark("dark theme");
   ImGui::SameLine();
   ImGui::RadioButton("Light", &theme, static_cast<int>(Theme::light));
   Landmarks::mark("light theme");

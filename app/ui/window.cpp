@@ -77,10 +77,6 @@ class Gui {
     io.IniFilename = nullptr;  // the window remembers in window.json
     io.ConfigFlags |= ImGuiConfigFlags_NavEnableKeyboard;
     ImGui_ImplGlfw_InitForOther(window, false);
-    glfwSetWindowFocusCallback(window, ImGui_ImplGlfw_WindowFocusCallback);
-    glfwSetCursorEnterCallback(window, ImGui_ImplGlfw_CursorEnterCallback);
-    glfwSetMouseButtonCallback(window, ImGui_ImplGlfw_MouseButtonCallback);
-    glfwSetScrollCallback(window, ImGui_ImplGlfw_ScrollCallback);
   }
   ~Gui() {
     ImGui_ImplGlfw_Shutdown();
@@ -120,25 +116,53 @@ class MissingGlyphs {
   std::set<char32_t> asked_, wanted_;
 };
 
+constexpr int settling_frames = 3;  ///< that ImGui takes to come to rest after an event
+
 struct Session {
   Shell& shell;
   KeyQueue keys;
-  int redraw = 0;  ///< frames still to draw after the last event: ImGui settles over a few
+  int redraw = 0;  ///< frames still to draw
 };
 
-Session& session_of(GLFWwindow* window) { return *static_cast<Session*>(glfwGetWindowUserPointer(window)); }
-
-void drop(GLFWwindow* window, int count, const char** paths) {
-  if (count > 0) session_of(window).shell.drop(paths[0]);
+/// The window's session, which something happened to: what came while the last frames of an event before were drawn
+/// deserves as many, or a button let go during a slow frame would stay pressed until the next event.
+Session& stirred(GLFWwindow* window) {
+  auto& session = *static_cast<Session*>(glfwGetWindowUserPointer(window));
+  session.redraw = settling_frames;
+  return session;
 }
 
-void key(GLFWwindow* window, int key, int scancode, int action, int modifiers) {
-  // ImGui repeats keys that are held by itself.
-  if (action != GLFW_REPEAT)
-    session_of(window).keys.push({.key = key, .scancode = scancode, .action = action, .modifiers = modifiers});
+/// Gives all that happens to the window to Dear ImGui, keys by the session's queue.
+void listen(GLFWwindow* window) {
+  glfwSetDropCallback(window, [](GLFWwindow* to, int count, const char** paths) {
+    if (count > 0) stirred(to).shell.drop(paths[0]);
+  });
+  glfwSetKeyCallback(window, [](GLFWwindow* to, int key, int scancode, int action, int modifiers) {
+    // ImGui repeats keys that are held by itself.
+    if (action != GLFW_REPEAT)
+      stirred(to).keys.push({.key = key, .scancode = scancode, .action = action, .modifiers = modifiers});
+  });
+  glfwSetCharCallback(window,
+                      [](GLFWwindow* to, unsigned point) { stirred(to).keys.push({.text = true, .point = point}); });
+  glfwSetMouseButtonCallback(window, [](GLFWwindow* to, int button, int action, int modifiers) {
+    stirred(to);
+    ImGui_ImplGlfw_MouseButtonCallback(to, button, action, modifiers);
+  });
+  glfwSetScrollCallback(window, [](GLFWwindow* to, double across, double down) {
+    stirred(to);
+    ImGui_ImplGlfw_ScrollCallback(to, across, down);
+  });
+  glfwSetWindowFocusCallback(window, [](GLFWwindow* to, int focused) {
+    stirred(to);
+    ImGui_ImplGlfw_WindowFocusCallback(to, focused);
+  });
+  glfwSetCursorEnterCallback(window, [](GLFWwindow* to, int entered) {
+    stirred(to);
+    ImGui_ImplGlfw_CursorEnterCallback(to, entered);
+  });
+  glfwSetCursorPosCallback(window, [](GLFWwindow* to, double, double) { stirred(to); });  // ImGui asks where it is
+  glfwSetFramebufferSizeCallback(window, [](GLFWwindow* to, int, int) { stirred(to); });
 }
-
-void text(GLFWwindow* window, unsigned point) { session_of(window).keys.push({.text = true, .point = point}); }
 
 }  // namespace
 
@@ -161,9 +185,7 @@ void run_window(WindowOptions options) {
   shell.save = save;
   Session session{.shell = shell};
   glfwSetWindowUserPointer(window.get(), &session);
-  glfwSetDropCallback(window.get(), drop);
-  glfwSetKeyCallback(window.get(), key);
-  glfwSetCharCallback(window.get(), text);
+  listen(window.get());
 
   Fonts fonts;
   MissingGlyphs missing;
@@ -178,12 +200,14 @@ void run_window(WindowOptions options) {
     const auto frame_began = Clock::now();
     // A caret blinks, a notice goes away.
     const double waited = ImGui::GetIO().WantTextInput ? 0.5 : now->notice.number ? 1.0 : 60.0;
-    if (session.redraw > 0)
+    if (session.redraw > 0) {
+      --session.redraw;
       glfwPollEvents();
-    else
+    } else {
       glfwWaitEventsTimeout(waited);
-    const bool nothing = std::chrono::duration<double>(Clock::now() - frame_began).count() >= waited;
-    session.redraw = session.redraw > 0 ? session.redraw - 1 : nothing ? 0 : 3;
+      const bool nothing = std::chrono::duration<double>(Clock::now() - frame_began).count() >= waited;
+      if (!nothing) session.redraw = settling_frames;
+    }
 
     now = worker.snapshot();
     if (now->revision != revision) {

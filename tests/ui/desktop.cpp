@@ -197,6 +197,15 @@ void Desktop::click(const std::string& landmark, int button) {
   click(at.x + at.width / 2, at.y + at.height / 2, button);
 }
 
+void Desktop::tap(const std::string& landmark, std::chrono::milliseconds pause) {
+  const auto at = where(landmark);
+  XTestFakeMotionEvent(display_, -1, at.x + at.width / 2, at.y + at.height / 2, CurrentTime);
+  XSync(display_, False);
+  std::this_thread::sleep_for(pause);
+  for (const int down : {True, False}) XTestFakeButtonEvent(display_, 1, down, CurrentTime);
+  XSync(display_, False);
+}
+
 void Desktop::point(const std::string& landmark) {
   const auto at = where(landmark);
   move(at.x + at.width / 2, at.y + at.height / 2);

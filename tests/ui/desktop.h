@@ -46,6 +46,8 @@ class Desktop {
   void move(int x, int y);
   void click(int x, int y, int button = 1);
   void click(const std::string& landmark, int button = 1);
+  /// Moves there, and after `pause` presses and lets go at once, as it seems to a program that draws slowly.
+  void tap(const std::string& landmark, std::chrono::milliseconds pause);
   void point(const std::string& landmark);
   void drag(const std::string& landmark, int dx, int dy);
   void wheel(int x, int y, int notches);  ///< down is positive

@@ -173,6 +173,18 @@ TEST_F(Person, SortsTheKernelsAndChangesTheTheme) {
   EXPECT_GT(desktop.picture_unlike(dark, 500'000).different_from(dark), 500'000u);
 }
 
+TEST_F(Person, IsHeardWheneverAButtonIsLetGo) {
+  open();
+  desktop.click("Settings");
+  desktop.until_idle();
+  // While the frames after the pointer's coming are drawn, and after them.
+  for (int pause = 10; pause <= 100; pause += 10) {
+    const auto before = desktop.picture();
+    desktop.tap(pause % 20 ? "light theme" : "dark theme", std::chrono::milliseconds(pause));
+    ASSERT_GT(desktop.picture_unlike(before, 500'000).different_from(before), 500'000u) << pause << " ms";
+  }
+}
+
 TEST_F(Person, FindsDeletesAndBringsBackAConversation) {
   open();
   send_and_stop("Once upon a time");
