@@ -36,10 +36,11 @@ class Lanes {
   void together(const Body& body) {
     run({[](const void* b, unsigned lane) { (*static_cast<const Body*>(b))(lane); }, &body});
   }
-  /// Within such a body: waits until every lane has come here as often as this one. What they wrote before is seen.
+  /// Within such a body: waits until every lane has come here as often as this one, so none may throw before. What they
+  /// wrote before is seen.
   void meet(unsigned lane);
-  /// Within such a body: returns at once on lane 0, on the others when lane 0 has come here as often; they sleep until
-  /// then.
+  /// Within such a body: returns at once on lane 0, on the others when lane 0 has come here as often, which may
+  /// not throw before; they sleep until then.
   void follow(unsigned lane);
 
   /// The first error that the driver reported on a lane other than 0 since the last call; empty: none.

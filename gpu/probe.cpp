@@ -104,7 +104,7 @@ LoadPathProbe probe_load_path(Device& device) {
   LoadPathProbe probe;
   if (!device.features().texel_buffers) return probe;
   const auto directory = cache_directory("devices");
-  const auto file = directory ? *directory / (device.cache_key() + "-load-path.json") : std::filesystem::path();
+  const auto file = directory ? *directory / (device.cache_key() + "-load-paths.json") : std::filesystem::path();
   if (directory) {
     std::ifstream cached(file);
     std::string text;

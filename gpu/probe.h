@@ -19,7 +19,7 @@ struct TimerProbe {
 TimerProbe probe_timer(Device& device);
 
 /// Reads each element of x [4 * invocations * steps] once and sums it by invocation: y [4 * invocations], all float32.
-/// By the device's own load path where none is given.
+/// By the device's own load path where none is given. `invocations` must be a multiple of eight.
 std::shared_ptr<Primitive> read_probe(const Device& device, std::size_t invocations, std::optional<LoadPath> path = {});
 
 struct LoadPathProbe {

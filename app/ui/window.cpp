@@ -162,6 +162,7 @@ void listen(GLFWwindow* window) {
   });
   glfwSetCursorPosCallback(window, [](GLFWwindow* to, double, double) { stirred(to); });  // ImGui asks where it is
   glfwSetFramebufferSizeCallback(window, [](GLFWwindow* to, int, int) { stirred(to); });
+  glfwSetWindowRefreshCallback(window, [](GLFWwindow* to) { stirred(to); });
 }
 
 }  // namespace

@@ -194,7 +194,7 @@ TEST_F(CacheDirectory, RemembersTheLoadPathAndIgnoresABrokenFile) {
   if (!device().features().texel_buffers) GTEST_SKIP() << "this device has one load path";
   const ScopedEnvironment cache("XDG_CACHE_HOME", directory.path().c_str());
   expect_works();
-  const auto file = *gpu::cache_directory("devices") / (device().cache_key() + "-load-path.json");
+  const auto file = *gpu::cache_directory("devices") / (device().cache_key() + "-load-paths.json");
   ASSERT_TRUE(std::filesystem::exists(file));
   const auto path_told_by = [&](const std::string& text) {
     std::ofstream(file) << text;
